@@ -1,0 +1,76 @@
+"""The front desk, put together: parts in, one ASGI application out."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from fastapi import FastAPI
+from fastapi.routing import APIRoute
+from starlette.middleware import Middleware
+
+from api import errors
+from api.auth import Authentication, KeyRing
+from api.dependencies import Parts
+from api.limits import JSON_BYTES, RateLimiter
+from api.middleware import Envelope, HeadAsGet
+from api.routes import (
+    accounts,
+    adapters,
+    admin,
+    consents,
+    health,
+    identities,
+    jobs,
+    keys,
+    references,
+    restorations,
+    session,
+    trainings,
+    uploads,
+    verify,
+    webhooks,
+)
+
+VERSION = "1"
+STUDIO = Path(__file__).parent / "studio"
+_ROUTES = (
+    identities, consents, references, trainings, adapters, uploads, restorations, verify, jobs,
+    webhooks, keys, accounts, session, admin, health,
+)  # fmt: skip
+
+
+def create_app(parts: Parts, limiter: RateLimiter) -> FastAPI:
+    """Return the application over its parts."""
+    app = FastAPI(
+        title="ID-PreFeR",
+        version=VERSION,
+        description="Restores a person's low-quality face photos as that person.",
+        openapi_url="/openapi.json",
+        docs_url=None,
+        redoc_url=None,
+        lifespan=_lifespan,
+        max_body_size=JSON_BYTES,
+        generate_unique_id_function=_operation_id,
+        middleware=[
+            Middleware(Envelope, metrics=parts.metrics),
+            Middleware(HeadAsGet),
+            Middleware(Authentication, keys=KeyRing(parts.database), sessions=parts.sessions, limiter=limiter),
+        ],
+    )
+    app.state.parts = parts
+    errors.install(app)
+    for module in _ROUTES:
+        app.include_router(module.routes)
+    if STUDIO.is_dir():
+        app.frontend("/", directory=STUDIO, fallback=None)
+    return app
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    async with app.state.parts.hub.running():
+        yield
+
+
+def _operation_id(route: APIRoute) -> str:
+    return route.name

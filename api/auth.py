@@ -1,0 +1,154 @@
+"""Who asks: a Bearer key, or the studio's session cookie; settled before a body is read."""
+
+import hashlib
+import hmac
+import re
+import secrets
+import time
+from dataclasses import dataclass
+
+from anyio import to_thread
+from sqlalchemy.exc import OperationalError
+from starlette.requests import Request
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from api.errors import Refusal, problem
+from api.limits import RateLimiter
+from store import keys, models
+from store.database import Database
+
+COOKIE = "idr_session"
+CSRF_HEADER = "x-csrf-token"
+SESSION_SECONDS = 12 * 3600
+_SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+_BEARER = re.compile(r"(?i:bearer) +([!-~]{1,300})")
+_NO_KEY = (
+    "got no valid key; wanted `Authorization: Bearer idr_live_...` of a key that is neither expired nor revoked; "
+    "make one with POST /v1/api-keys or ask your operator"
+)
+
+
+@dataclass(frozen=True)
+class Principal:
+    """A tenant's key at work."""
+
+    tenant_id: str
+    key_id: str
+    scopes: frozenset[str]
+
+    def needs(self, scope: str) -> None:
+        """Refuse a key that lacks a scope; `admin` holds the tenant's own, never the operator's."""
+        if scope not in self.scopes:
+            detail = f"got a key without the scope {scope}; wanted one that has it; make one with POST /v1/api-keys"
+            raise Refusal("forbidden", detail)
+
+
+class Sessions:
+    """Signs the studio's cookie: it names a key and an end, so a revoked key ends its sessions too."""
+
+    def __init__(self, secret: bytes) -> None:
+        self._secret = secret
+
+    def open(self, key_id: str) -> tuple[str, int]:
+        """Return the cookie's value and the second it ends at."""
+        ends = int(time.time()) + SESSION_SECONDS
+        text = f"{key_id}.{ends}.{secrets.token_urlsafe(12)}"
+        return f"{text}.{self._sign('session', text)}", ends
+
+    def key_id(self, cookie: str) -> str | None:
+        """Return the key that a cookie stands for, if the cookie is ours and has not ended."""
+        text, _, signature = cookie.rpartition(".")
+        if not hmac.compare_digest(signature.encode(), self._sign("session", text).encode()):
+            return None
+        key_id, ends, _ = text.split(".")
+        return key_id if int(ends) > time.time() else None
+
+    def ends(self, cookie: str) -> int:
+        """Return the second at which a valid cookie ends."""
+        return int(cookie.split(".")[1])
+
+    def csrf_token(self, cookie: str) -> str:
+        """Return what an unsafe request with this cookie must carry as X-CSRF-Token."""
+        return self._sign("csrf", cookie)
+
+    def _sign(self, purpose: str, text: str) -> str:
+        return hmac.new(self._secret, f"{purpose}:{text}".encode(), hashlib.sha256).hexdigest()
+
+
+class KeyRing:
+    """Finds live keys, before a tenant is known."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def by_token(self, token: str) -> Principal | None:
+        """Return whom a Bearer text stands for."""
+        with self._database.transaction(None) as session:
+            return _principal(keys.by_token(session, token))
+
+    def by_id(self, key_id: str) -> Principal | None:
+        """Return whom a key stands for that a session cookie names."""
+        with self._database.transaction(None) as session:
+            return _principal(keys.by_id(session, key_id))
+
+
+def _principal(row: models.ApiKey | None) -> Principal | None:
+    return None if row is None else Principal(row.tenant_id, row.id, frozenset(row.scopes))
+
+
+class Authentication:
+    """Let only known keys reach /v1, each at its own rate."""
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        keys: KeyRing,
+        sessions: Sessions,
+        limiter: RateLimiter,
+    ) -> None:
+        self.app = app
+        self._keys = keys
+        self._sessions = sessions
+        self._limiter = limiter
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or not scope["path"].startswith("/v1"):
+            await self.app(scope, receive, send)
+            return
+        request = Request(scope)
+        try:
+            principal = await self._principal(request)
+            scope["answer_headers"] = await self._limiter.hit(principal.key_id)
+        except Refusal as refusal:
+            await problem(request, refusal)(scope, receive, send)
+            return
+        except OperationalError:
+            refusal = Refusal("busy", "got a request while the database was away; wanted it back; send it again")
+            await problem(request, refusal)(scope, receive, send)
+            return
+        scope["principal"] = principal
+        await self.app(scope, receive, send)
+
+    async def _principal(self, request: Request) -> Principal:
+        given = request.headers.get("authorization")
+        cookie = request.cookies.get(COOKIE)
+        principal = None
+        if given is not None:
+            found = _BEARER.fullmatch(given)
+            principal = await to_thread.run_sync(self._keys.by_token, found.group(1)) if found else None
+        elif cookie:
+            key_id = self._sessions.key_id(cookie)
+            principal = await to_thread.run_sync(self._keys.by_id, key_id) if key_id else None
+            if principal is not None:
+                self._check_csrf(request, cookie)
+        if principal is None:
+            raise Refusal("unauthenticated", _NO_KEY)
+        return principal
+
+    def _check_csrf(self, request: Request, cookie: str) -> None:
+        token = request.headers.get(CSRF_HEADER, "")
+        if request.method not in _SAFE and not hmac.compare_digest(
+            token.encode(), self._sessions.csrf_token(cookie).encode()
+        ):
+            detail = "got an unsafe request by cookie without its token; wanted X-CSRF-Token from GET /v1/session"
+            raise Refusal("csrf_required", detail)

@@ -1,0 +1,138 @@
+"""What endpoints ask for: the application's parts, the key at work, one transaction, one effect per key."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Annotated, Any, TypeVar, cast
+
+from fastapi import Depends, Header, Request
+from sqlalchemy.orm import Session
+
+from api.auth import Principal, Sessions
+from api.errors import Refusal, absent
+from api.idempotency import Answer, Replay, kept, mismatch
+from api.live import Hub
+from api.middleware import Metrics
+from api.requests import ApiRequest
+from store import audit, models, queries, replays
+from store.database import Database
+from store.doorbell import Doorbell
+from store.photos import Safe
+
+Row = TypeVar("Row", bound=models.Owned)
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What one application is made of."""
+
+    database: Database
+    safe: Safe
+    doorbell: Doorbell
+    hub: Hub
+    sessions: Sessions
+    metrics: Metrics
+
+
+@dataclass
+class Work:
+    """One request's transaction, on behalf of one tenant."""
+
+    session: Session
+    principal: Principal
+    parts: Parts
+    request: ApiRequest
+    rings: set[str] = field(default_factory=set)
+
+    @property
+    def tenant_id(self) -> str:
+        """Return the tenant whose rows this may see."""
+        return self.principal.tenant_id
+
+    def ring(self, kind: str) -> None:
+        """Wake a worker of this kind once the transaction has committed."""
+        self.rings.add(kind)
+
+    def audit(self, action: str, target: str | None, **details: Any) -> None:
+        """Write what was done into the tenant's log, in the same transaction."""
+        audit.record(self.session, self.tenant_id, self.principal.key_id, action, target, **details)
+
+
+@dataclass(frozen=True)
+class OneEffect:
+    """A request under its Idempotency-Key, claimed in its own transaction."""
+
+    work: Work
+    key: str | None
+
+    def keep(self, answer: Answer) -> Answer:
+        """Keep the answer for replays, and return it."""
+        if self.key is not None:
+            headers = dict(answer.headers)
+            replays.keep(self.work.session, self.work.tenant_id, self.key, answer.status, kept(answer.body), headers)
+        return answer
+
+
+def parts_of(request: Request) -> Parts:
+    """Return the application's parts."""
+    return cast(Parts, request.app.state.parts)
+
+
+def principal_of(request: Request) -> Principal:
+    """Return the key that the middleware let in."""
+    return cast(Principal, request.scope["principal"])
+
+
+@contextmanager
+def working(request: Request) -> Iterator[Work]:
+    """Open this request's transaction; when it has committed, ring for what it queued."""
+    parts, principal = parts_of(request), principal_of(request)
+    with parts.database.transaction(principal.tenant_id) as session:
+        work = Work(session, principal, parts, cast(ApiRequest, request))
+        yield work
+    for kind in sorted(work.rings):
+        parts.doorbell.wake(kind)
+
+
+def _transaction(request: Request) -> Iterator[Work]:
+    with working(request) as work:
+        yield work
+
+
+PartsOf = Annotated[Parts, Depends(parts_of)]
+Key = Annotated[Principal, Depends(principal_of)]
+Tx = Annotated[Work, Depends(_transaction, scope="function")]
+IdempotencyKey = Annotated[
+    str | None,
+    Header(min_length=1, max_length=200, pattern=r"^[!-~]+$", description="Equal requests with it have one effect."),
+]
+
+
+def begin(work: Work, key: str | None) -> OneEffect:
+    """Claim the request's Idempotency-Key; answer as before if it has been used."""
+    if key is None:
+        return OneEffect(work, None)
+    fingerprint = work.request.fingerprint
+    earlier = replays.claim(work.session, work.tenant_id, key, fingerprint)
+    if earlier is None:
+        return OneEffect(work, key)
+    if earlier.fingerprint != fingerprint:
+        raise mismatch()
+    if earlier.status is None:
+        raise Refusal("idempotency_in_flight", "got a request whose twin still runs; wanted it over; send it again")
+    raise Replay(Answer(earlier.status, earlier.body, earlier.headers or {}, replayed=True))
+
+
+def _begin(work: Tx, idempotency_key: IdempotencyKey = None) -> OneEffect:
+    return begin(work, idempotency_key)
+
+
+Once = Annotated[OneEffect, Depends(_begin)]
+
+
+def own(work: Work, model: type[Row], row_id: str) -> Row:
+    """Return the tenant's row of this id, or answer 404: as for any id that does not exist."""
+    row = queries.one(work.session, model, work.tenant_id, row_id)
+    if row is None:
+        raise absent(model.__name__.lower())
+    return row

@@ -1,0 +1,122 @@
+"""The request as our routes read it: strict JSON, and a fingerprint of what was sent."""
+
+import hashlib
+import json
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from anyio import to_thread
+from fastapi import Request, Response
+from fastapi.routing import APIRoute
+from starlette.datastructures import FormData, UploadFile
+
+from api.errors import Refusal
+from api.limits import FIELD_BYTES, FIELDS, FILES
+
+_CHUNK = 2**20
+_DEEPEST = 32
+
+
+class ApiRequest(Request):
+    """A request that knows its fingerprint once its body has been read."""
+
+    _fingerprint: str = ""
+
+    @property
+    def fingerprint(self) -> str:
+        """Return the digest of method, path, query and body: equal requests have equal ones."""
+        target = f"{self.method} {self.url.path}?{self.url.query}"
+        return hashlib.sha256(f"{target}\n{self._fingerprint}".encode("utf-8", "surrogateescape")).hexdigest()
+
+    async def body(self) -> bytes:
+        """Return the body, and remember its digest."""
+        body = await super().body()
+        self._fingerprint = hashlib.sha256(body).hexdigest()
+        return body
+
+    async def json(self) -> Any:
+        """Return the body as JSON: UTF-8, no duplicate names, no NaN, not deep."""
+        return strict_json(await self.body())
+
+    async def form(self, **limits: Any) -> FormData:  # type: ignore[override] -- awaited only, never a context
+        """Return the form, and remember the digest of its parts and files."""
+        form = await super().form(**{"max_files": FILES, "max_fields": FIELDS, "max_part_size": FIELD_BYTES, **limits})
+        self._fingerprint = await to_thread.run_sync(_form_digest, form)
+        return form
+
+
+class ApiRoute(APIRoute):
+    """A route that reads strict requests and checks the key's scope before the body is read."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """Return the framework's handler with the scope check before it."""
+        handle = super().get_route_handler()
+        scope = (self.openapi_extra or {}).get("x-scope")
+
+        async def scoped(request: Request) -> Response:
+            principal = request.scope.get("principal")
+            if scope is not None and principal is not None:
+                principal.needs(scope)
+            return await handle(ApiRequest(request.scope, request.receive))
+
+        return scoped
+
+
+def strict_json(body: bytes | str) -> Any:
+    """Return parsed JSON, or refuse what parsers read in different ways."""
+    try:
+        text = body.decode("utf-8") if isinstance(body, bytes) else body
+        value = json.loads(text, object_pairs_hook=_unique, parse_constant=_no_constant)
+        json.dumps(value, ensure_ascii=False, allow_nan=False).encode("utf-8")
+    except (ValueError, RecursionError) as error:
+        detail = f"got JSON that is not strict ({_reason(error)}); wanted UTF-8, finite numbers, each name once"
+        raise Refusal("malformed_request", f"{detail}; check the body") from error
+    if _depth(value) > _DEEPEST:
+        raise Refusal("malformed_request", f"got JSON nested deeper than {_DEEPEST} levels; wanted a flat document")
+    return value
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    if len({name for name, _ in pairs}) < len(pairs):
+        raise ValueError("the same name twice in one object")
+    return dict(pairs)
+
+
+def _no_constant(constant: str) -> None:
+    raise ValueError(f"the constant {constant}")
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, UnicodeError):
+        return "text that is not UTF-8"
+    return "nested too deeply" if isinstance(error, RecursionError) else str(error)[:100]
+
+
+def _depth(value: Any) -> int:
+    depth, level = 0, [value]
+    while level := [child for node in level if isinstance(node, dict | list) for child in _children(node)]:
+        depth += 1
+    return depth
+
+
+def _children(node: dict[str, Any] | list[Any]) -> list[Any]:
+    return list(node.values()) if isinstance(node, dict) else node
+
+
+def _form_digest(form: FormData) -> str:
+    digest = hashlib.sha256()
+    for name, part in form.multi_items():
+        if isinstance(part, UploadFile):
+            line = f"{name}\0file\0{_file_digest(part)}"
+        else:
+            line = f"{name}\0text\0{hashlib.sha256(part.encode('utf-8', 'surrogatepass')).hexdigest()}"
+        digest.update(f"{line}\n".encode("utf-8", "surrogatepass"))
+    return digest.hexdigest()
+
+
+def _file_digest(file: UploadFile) -> str:
+    digest = hashlib.sha256()
+    while chunk := file.file.read(_CHUNK):
+        digest.update(chunk)
+    file.file.seek(0)
+    return digest.hexdigest()

@@ -1,0 +1,80 @@
+"""Adapters: what a training made, to use, to take along, to bring back."""
+
+from typing import Annotated
+
+from fastapi import File, Response, UploadFile
+
+from api.dependencies import Once, Tx, own
+from api.idempotency import answered
+from api.limits import ADAPTER_BYTES
+from api.pages import Cursor, Limit, Page, page
+from api.routes.routing import router, scope
+from api.schemas.adapters import Adapter
+from store import adapters, consents, models
+
+routes = router("adapters")
+_FILE = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
+
+
+@routes.get(
+    "/identities/{identity_id}/adapters", response_model=Page[Adapter], openapi_extra=scope("identities:read")
+)
+def list_adapters(identity_id: str, work: Tx, limit: Limit = 20, cursor: Cursor = None) -> Page[Adapter]:
+    """List a person's adapters, newest first."""
+    own(work, models.Identity, identity_id)
+    return page(work, models.Adapter, Adapter.model_validate, limit, cursor, identity_id=identity_id)
+
+
+@routes.post(
+    "/identities/{identity_id}/adapters/import",
+    status_code=201,
+    response_model=Adapter,
+    openapi_extra=scope("adapters:import"),
+    max_body_size=ADAPTER_BYTES,
+    form_limits={"max_files": 1},
+)
+def import_adapter(identity_id: str, file: Annotated[UploadFile, File()], work: Tx, once: Once) -> Response:
+    """Bring an adapter back; its names, shapes, types and numbers are checked before anything loads it."""
+    identity = own(work, models.Identity, identity_id)
+    consents.require(work.session, identity, "restore")
+    row = adapters.bring(work.session, work.parts.safe, identity, file.file.read())
+    work.audit("adapter.imported", row.id)
+    return once.keep(answered(201, Adapter.model_validate(row), location=f"/v1/adapters/{row.id}")).response()
+
+
+@routes.get("/adapters/{adapter_id}", response_model=Adapter, openapi_extra=scope("identities:read"))
+def get_adapter(adapter_id: str, work: Tx) -> Adapter:
+    """Return one adapter: its state, its digests, how its training went."""
+    return Adapter.model_validate(own(work, models.Adapter, adapter_id))
+
+
+@routes.get(
+    "/adapters/{adapter_id}/download",
+    response_class=Response,
+    responses={200: {"description": "The adapter as safetensors.", "content": _FILE}},
+    openapi_extra=scope("adapters:export"),
+)
+def download_adapter(adapter_id: str, work: Tx) -> Response:
+    """Return the adapter's file; what has been downloaded cannot be recalled by an erasure."""
+    row = own(work, models.Adapter, adapter_id)
+    data = adapters.read(work.session, work.parts.safe, row)
+    work.audit("adapter.downloaded", row.id)
+    name = {"Content-Disposition": f'attachment; filename="{row.id}.safetensors"'}
+    return Response(data, media_type="application/octet-stream", headers=name)
+
+
+@routes.post("/adapters/{adapter_id}/activate", response_model=Adapter, openapi_extra=scope("identities:write"))
+def activate_adapter(adapter_id: str, work: Tx, once: Once) -> Response:
+    """Make this the adapter that restorations of the person use."""
+    row = own(work, models.Adapter, adapter_id)
+    adapters.activate(work.session, row)
+    work.audit("adapter.activated", row.id)
+    return once.keep(answered(200, Adapter.model_validate(row))).response()
+
+
+@routes.delete("/adapters/{adapter_id}", status_code=204, openapi_extra=scope("identities:write"))
+def delete_adapter(adapter_id: str, work: Tx) -> None:
+    """Delete an adapter and its file."""
+    row = own(work, models.Adapter, adapter_id)
+    adapters.remove(work.session, work.parts.safe, row)
+    work.audit("adapter.deleted", row.id)

@@ -1,0 +1,44 @@
+"""Is it alive, is it ready, what are its numbers."""
+
+from fastapi import APIRouter, Response
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from pydantic import BaseModel
+from sqlalchemy.exc import SQLAlchemyError
+
+from api.dependencies import PartsOf
+from api.errors import Refusal
+from api.routes.routing import PROBLEMS
+
+routes = APIRouter(tags=["health"], responses=PROBLEMS)
+_METRICS = {200: {"description": "Prometheus text.", "content": {"text/plain": {"schema": {"type": "string"}}}}}
+
+
+class Health(BaseModel):
+    """The process is there."""
+
+    status: str
+
+
+@routes.get("/livez", response_model=Health)
+def livez() -> Health:
+    """Say that this process answers, whatever else is broken."""
+    return Health(status="alive")
+
+
+@routes.get("/readyz", response_model=Health)
+def readyz(parts: PartsOf) -> Health:
+    """Say whether database, schema and storage are there."""
+    try:
+        missing = parts.missing()
+    except SQLAlchemyError:
+        missing = ["database"]
+    if missing:
+        raise Refusal("unavailable", f"got no {', no '.join(missing)}; wanted both; run `idprefer doctor`")
+    return Health(status="ready")
+
+
+@routes.get("/metrics", response_class=Response, responses=_METRICS)
+def metrics(parts: PartsOf) -> Response:
+    """Return this process's counters and the queues' depths."""
+    text = generate_latest(parts.metrics.registry)
+    return Response(text, media_type=CONTENT_TYPE_LATEST)

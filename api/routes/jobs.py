@@ -1,0 +1,85 @@
+"""Jobs: how far they are, what happened, how to stop or repeat them."""
+
+from collections.abc import AsyncIterable
+from typing import Annotated
+
+from anyio import to_thread
+from fastapi import Depends, Header, Query, Request, Response
+from fastapi.sse import EventSourceResponse, ServerSentEvent
+
+from api.dependencies import Once, Parts, Tx, own, parts_of, working
+from api.idempotency import answered
+from api.pages import Cursor, Limit, Page, page
+from api.routes.routing import router, scope
+from api.schemas.jobs import Job, JobEvent, Kind, State
+from api.shown import show_job
+from store import ledger, models, queries
+
+routes = router("jobs")
+
+
+@routes.get("/jobs", response_model=Page[Job], openapi_extra=scope("identities:read"))
+def list_jobs(
+    work: Tx,
+    limit: Limit = 20,
+    cursor: Cursor = None,
+    kind: Annotated[Kind | None, Query()] = None,
+    state: Annotated[State | None, Query()] = None,
+) -> Page[Job]:
+    """List the tenant's jobs, newest first."""
+    wanted = {name: value for name, value in (("kind", kind), ("state", state)) if value is not None}
+    return page(work, models.Job, lambda row: show_job(work, row), limit, cursor, **wanted)
+
+
+@routes.get("/jobs/{job_id}", response_model=Job, openapi_extra=scope("identities:read"))
+def get_job(job_id: str, work: Tx) -> Job:
+    """Return one job; `Retry-After` says when to ask again."""
+    return show_job(work, own(work, models.Job, job_id))
+
+
+def _watched(job_id: str, request: Request) -> models.Job:
+    with working(request) as work:
+        return own(work, models.Job, job_id)
+
+
+@routes.get("/jobs/{job_id}/events", response_class=EventSourceResponse, openapi_extra=scope("identities:read"))
+async def stream_job_events(
+    job: Annotated[models.Job, Depends(_watched)],
+    request: Request,
+    last_event_id: Annotated[str | None, Header(description="Go on after this event.", max_length=20)] = None,
+) -> AsyncIterable[ServerSentEvent]:
+    """Follow a job: what has happened since Last-Event-ID, then what happens, until it has ended."""
+    last = int(last_event_id) if last_event_id and last_event_id.isdecimal() else 0
+    with parts_of(request).hub.watch(job.id) as watch:
+        while True:
+            pulse = await watch.change()
+            for event in await to_thread.run_sync(_events_after, request, job.id, last):
+                last = event.sequence
+                yield ServerSentEvent(data=event.model_dump(mode="json"), event=event.type, id=str(last))
+            if pulse.ended:
+                return
+
+
+def _events_after(request: Request, job_id: str, last: int) -> list[JobEvent]:
+    with working(request) as work:
+        rows = queries.job_events(work.session, work.tenant_id, job_id, last)
+        return [JobEvent.model_validate(row) for row in rows]
+
+
+@routes.post("/jobs/{job_id}/cancel", status_code=202, response_model=Job, openapi_extra=scope("restorations:write"))
+def cancel_job(job_id: str, work: Tx, once: Once) -> Response:
+    """Stop a job: 200 once it is canceled, 202 while a worker is being stopped, 409 if it has ended otherwise."""
+    row = own(work, models.Job, job_id)
+    canceled = ledger.cancel(work.session, row)
+    work.audit("job.canceled", row.id)
+    return once.keep(answered(200 if canceled.state == "canceled" else 202, show_job(work, canceled))).response()
+
+
+@routes.post("/jobs/{job_id}/retry", status_code=202, response_model=Job, openapi_extra=scope("restorations:write"))
+def retry_job(job_id: str, work: Tx, once: Once) -> Response:
+    """Queue a failed, canceled or expired job again; a training goes on from its checkpoint."""
+    row = own(work, models.Job, job_id)
+    job = ledger.retry(work.session, row)
+    work.ring(job.kind)
+    work.audit("job.retried", row.id)
+    return once.keep(answered(202, show_job(work, job), location=f"/v1/jobs/{job.id}", retry_after="2")).response()

@@ -1,0 +1,30 @@
+"""How every route is declared: its scope, its problems, its answers."""
+
+from typing import Any
+
+from fastapi import APIRouter
+
+from api.requests import ApiRoute
+from api.schemas.common import Problem
+
+_PROBLEM = {"model": Problem, "content": {"application/problem+json": {}}}
+PROBLEMS: dict[int | str, dict[str, Any]] = {
+    "4XX": {**_PROBLEM, "description": "The request is refused, and why."},
+    "5XX": {**_PROBLEM, "description": "It failed on our side."},
+}
+
+
+def router(tag: str) -> APIRouter:
+    """Return a router of the API proper."""
+    return APIRouter(prefix="/v1", tags=[tag], route_class=ApiRoute, responses=PROBLEMS)
+
+
+def scope(name: str) -> dict[str, Any]:
+    """Return what declares the scope that a route needs."""
+    return {"x-scope": name}
+
+
+def picture(description: str) -> dict[int | str, dict[str, Any]]:
+    """Return the declaration of an answer that is a picture."""
+    binary = {"schema": {"type": "string", "format": "binary"}}
+    return {200: {"description": description, "content": {"image/png": binary, "image/jpeg": binary}}}

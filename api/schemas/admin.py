@@ -1,0 +1,70 @@
+"""What an operator sees: tenants, workers, queues."""
+
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from api.schemas.accounts import ApiKeyWithSecret
+from api.schemas.common import Input, Moment, Name, Output
+
+Weight = Annotated[float, Field(gt=0, le=1000, allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=0, le=1_000_000_000)]
+
+
+class NewTenant(Input):
+    """A tenant to make; its first key is shown in the answer."""
+
+    name: Name
+    weight: Weight = 1.0
+
+
+class TenantChange(Input):
+    """What an operator may change about a tenant."""
+
+    name: Name | None = None
+    weight: Weight | None = None
+    max_queued_jobs: Count | None = None
+    max_running_jobs: Count | None = None
+    max_identities: Count | None = None
+    suspended: bool | None = None
+
+
+class Tenant(Output):
+    """A customer of the service."""
+
+    id: str
+    name: str
+    weight: float
+    max_queued_jobs: int | None
+    max_running_jobs: int | None
+    max_identities: int | None
+    suspended: bool
+    created_at: Moment
+
+
+class NewTenantAnswer(Tenant):
+    """A tenant and its first key, shown this once."""
+
+    first_key: ApiKeyWithSecret
+
+
+class Worker(Output):
+    """A worker process, as it last reported."""
+
+    id: str
+    state: str
+    draining: bool
+    device: str | None
+    bundle: str | None
+    started_at: Moment
+    last_seen_at: Moment
+    details: dict[str, Any]
+
+
+class Queue(Output):
+    """One lane of jobs."""
+
+    kind: str
+    queued: int
+    running: int
+    oldest_age_seconds: float | None

@@ -1,0 +1,64 @@
+"""What the schemas share: strict input, plain text without control characters, times, the problem."""
+
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+PLAIN = r"^[^\u0000-\u001f\u007f]*$"
+"""No control characters: names go into logs and pages."""
+
+
+def _aware(moment: datetime) -> datetime:
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+Moment = Annotated[datetime, AfterValidator(_aware)]
+Name = Annotated[str, Field(min_length=1, max_length=200, pattern=PLAIN)]
+Text = Annotated[str, Field(max_length=2000, pattern=PLAIN)]
+Identifier = Annotated[str, Field(max_length=80, pattern=PLAIN)]
+Seconds = Annotated[int, Field(ge=60, le=315_360_000)]
+
+
+class Input(BaseModel):
+    """A request body: unknown fields and wrong types are refused, never dropped or converted."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class Output(BaseModel):
+    """A response body, read from a row."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+
+class FieldProblem(BaseModel):
+    """One field that does not fit, by its JSON pointer."""
+
+    pointer: str
+    detail: str
+
+
+class Problem(BaseModel):
+    """RFC 9457: what was got, what was wanted, what to do."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str
+    request_id: str
+    retryable: bool
+    errors: list[FieldProblem] = []
+
+
+class Links(BaseModel):
+    """Where a job leads."""
+
+    self: str
+    events: str
+    cancel: str
+    result: str | None
+
+
+Json = dict[str, Any]

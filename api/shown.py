@@ -1,0 +1,53 @@
+"""Rows as the resources that clients see, where more than one row is needed."""
+
+from api.dependencies import Work
+from api.schemas.common import Links
+from api.schemas.jobs import Job, Place
+from api.schemas.restorations import Restoration, RestorationFace
+from store import models, queries, restorations
+
+_JOB_COLUMNS = set(Job.model_fields) - {"queue", "links"}
+
+
+def show_job(work: Work, row: models.Job) -> Job:
+    """Return a job with its place in the queue and where it leads."""
+    queue = Place(position=queries.waiting_before(work.session, row)) if row.state == "queued" else None
+    here = f"/v1/jobs/{row.id}"
+    links = Links(self=here, events=f"{here}/events", cancel=f"{here}/cancel", result=_result(row))
+    columns = {name: getattr(row, name) for name in _JOB_COLUMNS}
+    return Job.model_validate({**columns, "queue": queue, "links": links})
+
+
+def _result(row: models.Job) -> str | None:
+    for kind, row_id in (
+        ("restorations", row.restoration_id),
+        ("adapters", row.adapter_id),
+        ("references", row.reference_id),
+    ):
+        if row_id is not None:
+            return f"/v1/{kind}/{row_id}"
+    return None
+
+
+def show_restoration(work: Work, row: models.Restoration) -> Restoration:
+    """Return a restoration with its job's state, its people and its evidence."""
+    job = work.session.get_one(models.Job, {"tenant_id": row.tenant_id, "id": row.job_id})
+    here = f"/v1/restorations/{row.id}"
+    return Restoration(
+        id=row.id,
+        state=job.state,
+        job_id=row.job_id,
+        tier=row.tier,
+        tier_used=row.tier_used,
+        upgrade_available=restorations.upgrade_available(work.session, row),
+        seed=row.seed,
+        fidelity=row.fidelity,
+        faces=[RestorationFace.model_validate(face) for face in queries.faces(work.session, row)],
+        evidence=row.evidence,
+        error=job.error,
+        image_url=f"{here}/image" if row.result_blob else None,
+        comparison_url=f"{here}/comparison" if row.comparison_blob else None,
+        created_at=row.created_at,
+        finished_at=job.finished_at,
+        expires_at=row.expires_at,
+    )

@@ -1,0 +1,148 @@
+"""The command line: every command with its options; what does the work is imported when a command runs."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from core.errors import PreferError
+
+app = typer.Typer(
+    no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__.split(":")[0]
+)
+bundle_app = typer.Typer(no_args_is_help=True, help="What a bundle of networks holds.")
+adapter_app = typer.Typer(no_args_is_help=True, help="What a person's adapter holds, and other formats of it.")
+app.add_typer(bundle_app, name="bundle")
+app.add_typer(adapter_app, name="adapter")
+
+Bundle = Annotated[str, typer.Option(help="Name of a bundle, or its folder.")]
+Seed = Annotated[int, typer.Option(help="The same seed gives the same bits on one machine.")]
+Device = Annotated[str, typer.Option(help="A torch device; auto: the accelerator there is, else the CPU.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")]
+Adapter = Annotated[Path, typer.Argument(help="What `personalize` wrote.")]
+References = Annotated[Path, typer.Option(help="Folder of photos of the one person.")]
+
+
+@app.command()
+def personalize(
+    references: References,
+    output: Annotated[Path, typer.Option("-o", "--output", help="The adapter to write (.safetensors).")],
+    preset: Annotated[str, typer.Option(help="fast, balanced or best.")] = "balanced",
+    bundle: Bundle = "mini",
+    seed: Seed = 0,
+    resume: Annotated[bool, typer.Option(help="Go on from the checkpoint that Ctrl-C left.")] = False,
+) -> None:
+    """Learn a person from reference photos: writes an adapter."""
+    from cli import personalize
+
+    personalize.run(references, output, personalize.Choices(preset, bundle, seed, resume))
+
+
+@app.command()
+def restore(
+    photo: Annotated[Path, typer.Argument(help="The photo to restore.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="PNG, JPEG or WebP, by its ending.")],
+    adapter: Annotated[Path | None, typer.Option(help="What `personalize` wrote.")] = None,
+    references: Annotated[
+        Path | None, typer.Option(help="Photos of the person: without an adapter, all there is to go by.")
+    ] = None,
+    fidelity: Annotated[
+        float | None, typer.Option(help="0 = most like the references, 1 = most like the input.")
+    ] = None,
+    seed: Seed = 0,
+    face: Annotated[int | None, typer.Option(help="Which face, counted from 0, largest first.")] = None,
+    box: Annotated[str | None, typer.Option(metavar="X,Y,W,H", help="Where the face is, in pixels.")] = None,
+    steps: Annotated[int | None, typer.Option(help="Sampling steps.")] = None,
+    comparison: Annotated[Path | None, typer.Option(help="Also write a before and after picture.")] = None,
+    bundle: Bundle = "mini",
+    as_json: AsJson = False,
+) -> None:
+    """Restore a person's face in a photo; everything outside the face stays as it was, to the bit."""
+    from cli import restore
+
+    choices = restore.Choices(bundle, adapter, references, fidelity, seed, face, box, steps)
+    restore.run(photo, output, choices, comparison=comparison, as_json=as_json)
+
+
+@app.command()
+def demo(
+    references: Annotated[Path | None, typer.Option(help="Your own photos of a person.")] = None,
+    photo: Annotated[Path | None, typer.Option(help="Your own photo to restore, of the same person.")] = None,
+    output: Annotated[Path, typer.Option("-o", "--output", help="Folder for what it makes.")] = Path("demo-output"),
+    bundle: Bundle = "mini",
+) -> None:
+    """Personalize and restore, from portraits that come along or from your own photos."""
+    from cli import demo
+
+    demo.run(references, photo, output, bundle)
+
+
+@app.command()
+def doctor(as_json: AsJson = False) -> None:
+    """Look at this machine and say what is missing and what to do about it."""
+    from cli import doctor
+
+    doctor.run(as_json)
+
+
+@bundle_app.command("inspect")
+def bundle_inspect(
+    bundle: Annotated[str, typer.Argument(help="Name of a bundle, or its folder.")] = "mini", as_json: AsJson = False
+) -> None:
+    """Print a bundle's sizes, resolution, licences and hashes, and the size of an adapter over it."""
+    from cli import bundles
+
+    bundles.inspect(bundle, as_json)
+
+
+@adapter_app.command("inspect")
+def adapter_inspect(adapter: Adapter, bundle: Bundle = "mini", as_json: AsJson = False) -> None:
+    """Check an adapter against its bundle and print what it says about itself."""
+    from cli import adapters
+
+    adapters.inspect(adapter, bundle, as_json)
+
+
+@adapter_app.command("export")
+def adapter_export(
+    adapter: Adapter,
+    output: Annotated[Path, typer.Option("-o", "--output", help="Folder to write into.")],
+    form: Annotated[str, typer.Option("--format", help="diffusers is the one there is.")] = "diffusers",
+    bundle: Bundle = "mini",
+) -> None:
+    """Write an adapter's LoRA, and [V] as clip_l and clip_g, for other programs."""
+    from cli import adapters
+
+    adapters.export(adapter, output, form, bundle)
+
+
+@app.command()
+def pretrain(
+    stage: Annotated[str, typer.Argument(help="Which network; a wrong name lists them.")],
+    data: Annotated[Path, typer.Option(help="Folder of faces: photos.json, recognition/, people/, scenes.json.")],
+    bundle: Annotated[Path, typer.Option(help="Folder of the bundle being made.")],
+    work: Annotated[Path, typer.Option(help="Folder of checkpoints, curves, caches.")] = Path(".work/pretrain"),
+    steps: Annotated[int | None, typer.Option(help="Training steps; each stage has its own default.")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Examples a step.")] = None,
+    learning_rate: Annotated[float | None, typer.Option(help="Of Adam, at its highest.")] = None,
+    seed: Seed = 0,
+    device: Device = "auto",
+) -> None:
+    """Train one network of a bundle; run again to go on where it stopped."""
+    from cli import pretrain
+
+    pretrain.run(pretrain.Choices(stage, data, bundle, work, steps, batch_size, learning_rate, seed, device))
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run a command; what a person can mend becomes one line on stderr and exit code 2."""
+    try:
+        app(arguments)
+    except PreferError as error:
+        typer.echo(f"error: {error}", err=True)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

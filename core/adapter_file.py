@@ -1,0 +1,164 @@
+"""An adapter as bytes: safetensors with metadata, checked to the last key before any of it is used.
+
+Adapters are handed from machine to machine and back, so a file is believed only where it is exactly what this bundle
+would have written: same keys, shapes and dtypes, finite, made on the same UNet and text encoders.
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import Tensor
+
+from core.backbone import Backbone
+from core.errors import AdapterMismatch, DamagedAdapter, InvalidOption
+from core.images import write_atomically
+from core.injector import Adapter, lora_shapes
+from core.options import TrainOptions
+from core.tokens import IDENTITY_TOKENS, PromptEmbeds, TokenVectors
+
+FORMAT = "idprefer-adapter-1"
+_MAX_BYTES = 128 << 20  # every attention layer of SDXL at rank 16 takes 44 MiB
+_MAX_REFERENCES = 64
+_METADATA = {"bundle", "base_digest", "recognizers", "options", "quality_report", "training"}
+
+
+def pack_adapter(adapter: Adapter) -> bytes:
+    """Return an adapter as the bytes of a safetensors file."""
+    tensors = {f"lora.{name}": weight for name, weight in adapter.lora.items()}
+    tensors |= {
+        "prompt.embeds": adapter.prompt.embeds,
+        "prompt.pooled": adapter.prompt.pooled,
+        "identity.first": adapter.identity.first,
+        "identity.second": adapter.identity.second,
+        "references.first": adapter.references,
+        "references.second": adapter.second_references,
+    }
+    # One entry only: safetensors writes several in any order, and equal adapters are to be equal files.
+    metadata = {FORMAT: json.dumps(adapter.metadata, sort_keys=True)}
+    return save({key: value.detach().cpu().contiguous() for key, value in tensors.items()}, metadata)
+
+
+def read_adapter(path: Path, backbone: Backbone) -> Adapter:
+    """Read an adapter's file; DamagedAdapter or AdapterMismatch where it does not fit to the last byte."""
+    if not path.is_file():
+        raise DamagedAdapter(f"got {path}, which is no file; wanted an adapter that `personalize` wrote")
+    _check_size(path.stat().st_size)
+    return unpack_adapter(path.read_bytes(), backbone)
+
+
+def unpack_adapter(data: bytes, backbone: Backbone) -> Adapter:
+    """Return the adapter that bytes hold, once all of it is checked against the bundle it is to serve."""
+    _check_size(len(data))
+    try:
+        tensors = load(data)
+    except SafetensorError as error:
+        raise DamagedAdapter(f"got bytes that are no safetensors file ({error}); wanted a whole adapter") from error
+    metadata = _metadata(data)
+    if metadata["base_digest"] != backbone.base_digest:
+        raise AdapterMismatch(
+            f"got an adapter of bundle {metadata['bundle']} (base {str(metadata['base_digest'])[:12]}), wanted one of "
+            f"{backbone.name} (base {backbone.base_digest[:12]}); personalize on this bundle"
+        )
+    _check_tensors(tensors, metadata, backbone)
+    return Adapter(
+        lora={name.removeprefix("lora."): value for name, value in tensors.items() if name.startswith("lora.")},
+        prompt=PromptEmbeds(tensors["prompt.embeds"], tensors["prompt.pooled"]),
+        identity=TokenVectors(tensors["identity.first"], tensors["identity.second"]),
+        references=tensors["references.first"],
+        second_references=tensors["references.second"],
+        metadata=metadata,
+    )
+
+
+def export_diffusers(adapter: Adapter, folder: Path) -> None:
+    """Write the LoRA as diffusers' `load_lora_weights` reads it, and [V] as `clip_l` and `clip_g` embeddings."""
+    folder.mkdir(parents=True, exist_ok=True)
+    lora = {f"unet.{name}": weight.detach().cpu().contiguous() for name, weight in adapter.lora.items()}
+    vectors = {"clip_l": adapter.identity.first, "clip_g": adapter.identity.second}
+    embeddings = {name: value.detach().cpu().contiguous() for name, value in vectors.items()}
+    write_atomically(folder / "pytorch_lora_weights.safetensors", save(lora, {"format": "pt"}))
+    write_atomically(folder / "identity_embeddings.safetensors", save(embeddings, {"format": "pt"}))
+
+
+def _check_size(size: int) -> None:
+    if size > _MAX_BYTES:
+        raise DamagedAdapter(f"got an adapter of {size} bytes, wanted at most {_MAX_BYTES}")
+
+
+def _metadata(data: bytes) -> dict[str, Any]:
+    """Return the metadata of bytes that safetensors has already accepted."""
+    header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+    stored: dict[str, str] = header.get("__metadata__", {})
+    if list(stored) != [FORMAT]:
+        raise DamagedAdapter(f"got a safetensors file with metadata {list(stored)}, wanted [{FORMAT!r}]")
+    try:
+        metadata: dict[str, Any] = json.loads(stored[FORMAT])
+    except ValueError as error:
+        raise DamagedAdapter(f"got metadata that is no JSON ({error}); wanted an adapter as it was written") from error
+    if not isinstance(metadata, dict) or set(metadata) != _METADATA:
+        raise DamagedAdapter(f"got metadata of other entries, wanted exactly {', '.join(sorted(_METADATA))}")
+    return metadata
+
+
+def _check_tensors(tensors: Mapping[str, Tensor], metadata: Mapping[str, Any], backbone: Backbone) -> None:
+    """Compare keys, shapes and dtypes with what this bundle would have written, and look for numbers that are none."""
+    wanted = _wanted(_options(metadata), _reference_count(tensors), backbone)
+    if wrong := sorted(set(tensors) ^ set(wanted)):
+        raise DamagedAdapter(f"got an adapter that lacks or adds {wrong[0]} ({len(wrong)} such); wanted the exact keys")
+    for name, (shape, dtype) in wanted.items():
+        got = tensors[name]
+        if (tuple(got.shape), got.dtype) != (shape, dtype):
+            raise DamagedAdapter(f"got {name} as {got.dtype} {tuple(got.shape)}, wanted {dtype} {shape}")
+        if not torch.isfinite(got).all():
+            raise DamagedAdapter(f"got {name} with numbers that are not finite; wanted an adapter as it was trained")
+
+
+def _options(metadata: Mapping[str, Any]) -> TrainOptions:
+    if not isinstance(metadata["options"], dict):
+        raise DamagedAdapter(f"got options of type {type(metadata['options']).__name__}, wanted names and values")
+    try:
+        return TrainOptions.from_dict(metadata["options"])
+    except InvalidOption as error:
+        raise DamagedAdapter(f"got an adapter trained with options that are none: {error}") from error
+
+
+def _reference_count(tensors: Mapping[str, Tensor]) -> int:
+    count = (
+        len(tensors["references.first"]) if "references.first" in tensors and tensors["references.first"].ndim else 0
+    )
+    if not 1 <= count <= _MAX_REFERENCES:
+        raise DamagedAdapter(f"got an adapter of {count} references, wanted 1 to {_MAX_REFERENCES}")
+    return count
+
+
+def _wanted(
+    options: TrainOptions, references: int, backbone: Backbone
+) -> dict[str, tuple[tuple[int, ...], torch.dtype]]:
+    """Return the shape and dtype of every tensor of an adapter trained with the options."""
+    prompt, first, second = backbone.class_prompt(), *embedding_sizes(backbone)
+    recognizers = (backbone.recognizer, backbone.second_recognizer)
+    sizes = [0 if recognizer is None else recognizer.embedding_size for recognizer in recognizers]
+    shapes: dict[str, tuple[int, ...]] = {
+        "prompt.embeds": tuple(prompt.embeds.shape),
+        "prompt.pooled": tuple(prompt.pooled.shape),
+        "identity.first": (IDENTITY_TOKENS, first),
+        "identity.second": (IDENTITY_TOKENS, second),
+        "references.first": (references, sizes[0]),
+        "references.second": (references, sizes[1]),
+    }
+    wanted = {name: (shape, torch.float32) for name, shape in shapes.items()}
+    for name, weight in lora_shapes(backbone.unet, options.targets, options.rank).items():
+        wanted[f"lora.{name}"] = (weight, torch.float16)
+    return wanted
+
+
+def embedding_sizes(backbone: Backbone) -> tuple[int, int]:
+    """Return the width of the two text encoders' input embeddings, read from their configs: serving loads neither."""
+    folders = (backbone.folder / name / "config.json" for name in ("text_encoder", "text_encoder_2"))
+    first, second = (int(json.loads(path.read_text())["hidden_size"]) for path in folders)
+    return first, second

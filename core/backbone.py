@@ -1,0 +1,219 @@
+"""A bundle on disk -> the frozen networks that restore: UNet, ControlNet, VAE, text encoders, scheduler, faces.
+
+One code path loads every bundle (`mini`, `sdxl`, a tiny random one for tests): sizes come from their configs.
+"""
+
+import hashlib
+import json
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers import (
+    AutoencoderKL,
+    AutoencoderTiny,
+    ControlNetModel,
+    DDIMScheduler,
+    UNet2DConditionModel,
+)
+from safetensors.torch import load_file
+from torch import Tensor, nn
+from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
+
+from core.arcface import IResNet, load_recognizer
+from core.errors import DamagedBundle, MissingBundle
+from core.faces import FaceDetector
+from core.quality import QualityNet, load_quality
+from core.tokens import IdentityProjection, PromptEmbeds, encode_prompt
+
+MANIFEST = "bundle.json"
+# An adapter fits every bundle that shares these: another ControlNet over the same UNet may be plugged in.
+_BASE_PARTS = ("unet/", "text_encoder/", "text_encoder_2/", "tokenizer/", "tokenizer_2/")
+
+
+@dataclass
+class Backbone:
+    """The frozen networks of one bundle. Nothing here is ever left changed: many tenants share it."""
+
+    folder: Path
+    manifest: dict[str, Any]
+    device: torch.device
+    dtype: torch.dtype
+    unet: UNet2DConditionModel
+    controlnet: ControlNetModel
+    vae: AutoencoderKL
+    preview_decoder: AutoencoderTiny | None
+    scheduler: DDIMScheduler
+    recognizer: IResNet
+    second_recognizer: IResNet | None
+    quality: QualityNet | None
+    identity_projection: IdentityProjection | None
+    _prompts: dict[str, PromptEmbeds] = field(default_factory=dict, repr=False)
+
+    @property
+    def name(self) -> str:
+        """Return the bundle's name."""
+        return str(self.manifest["name"])
+
+    @property
+    def resolution(self) -> int:
+        """Return the side of a face crop in pixels."""
+        return int(self.manifest["resolution"])
+
+    @property
+    def digest(self) -> str:
+        """Return the SHA-256 over all of the bundle's files."""
+        return files_digest(self.manifest["files"])
+
+    @property
+    def base_digest(self) -> str:
+        """Return the SHA-256 over UNet, text encoders and tokenizers: what an adapter is bound to."""
+        return files_digest({k: v for k, v in self.manifest["files"].items() if k.startswith(_BASE_PARTS)})
+
+    @cached_property
+    def detector(self) -> FaceDetector:
+        """Return the bundle's face detector."""
+        return FaceDetector(self.folder / "faces")
+
+    @cached_property
+    def tokenizer(self) -> Any:
+        """Return the first text encoder's tokenizer."""
+        return CLIPTokenizer.from_pretrained(self.folder / "tokenizer")
+
+    @cached_property
+    def tokenizer_2(self) -> Any:
+        """Return the second text encoder's tokenizer."""
+        return CLIPTokenizer.from_pretrained(self.folder / "tokenizer_2")
+
+    @cached_property
+    def text_encoder(self) -> CLIPTextModel:
+        """Return the first text encoder; loaded at its first use, since serving needs none."""
+        return self._frozen(CLIPTextModel.from_pretrained(self.folder / "text_encoder", dtype=self.dtype))
+
+    @cached_property
+    def text_encoder_2(self) -> CLIPTextModelWithProjection:
+        """Return the second text encoder, which also gives the pooled vector."""
+        folder = self.folder / "text_encoder_2"
+        return self._frozen(CLIPTextModelWithProjection.from_pretrained(folder, dtype=self.dtype))
+
+    @property
+    def latent_shape(self) -> tuple[int, int, int]:
+        """Return (channels, height, width) of one crop's latents."""
+        side = self.resolution // 2 ** (len(self.vae.config.block_out_channels) - 1)
+        return int(self.vae.config.latent_channels), side, side
+
+    def class_prompt(self) -> PromptEmbeds:
+        """Return the embeds of y*, "a photo of a face": from the bundle's cache, else encoded once."""
+        if "class" not in self._prompts:
+            path = self.folder / "class_prompt.safetensors"
+            if path.exists():
+                stored = load_file(path)
+                prompt = PromptEmbeds(stored["embeds"], stored["pooled"])
+            else:
+                with torch.no_grad():
+                    prompt = encode_prompt(self)
+            self._prompts["class"] = prompt.to(self.device, self.dtype)
+        return self._prompts["class"]
+
+    def added_conditions(self, prompt: PromptEmbeds) -> dict[str, Tensor]:
+        """Return SDXL's extra conditions of a batch of prompts: the pooled vector and the size of the crop."""
+        side = self.resolution
+        time_ids = torch.tensor([side, side, 0, 0, side, side], device=self.device, dtype=self.dtype)
+        return {"text_embeds": prompt.pooled, "time_ids": time_ids.expand(len(prompt), -1)}
+
+    def encode(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """Turn x (B, 3, S, S) in [-1, 1] into scaled latents: the posterior's mean, or a sample where asked."""
+        posterior = self.vae.encode(x.to(self.device, self.vae.dtype)).latent_dist
+        z = posterior.mean
+        if generator is not None:
+            z = z + posterior.std * torch.randn(z.shape, generator=generator).to(z)
+        return (z * self.vae.config.scaling_factor).to(self.dtype)
+
+    def decode(self, latents: Tensor) -> Tensor:
+        """Turn scaled latents into x (B, 3, S, S), about [-1, 1], through the full VAE."""
+        return self.vae.decode((latents / self.vae.config.scaling_factor).to(self.vae.dtype)).sample
+
+    def preview(self, latents: Tensor) -> Tensor:
+        """Turn scaled latents into x through the preview decoder, or the full VAE where the bundle has none."""
+        if self.preview_decoder is None:
+            return self.decode(latents)
+        scaled = latents / self.preview_decoder.config.scaling_factor
+        return self.preview_decoder.decode(scaled.to(self.preview_decoder.dtype)).sample
+
+    def _frozen(self, module: Any) -> Any:
+        return module.to(self.device).eval().requires_grad_(False)
+
+
+def load_backbone(folder: Path, device: str = "cpu", dtype: torch.dtype | None = None) -> Backbone:
+    """Load a bundle; on a CPU in fp32, elsewhere in fp16, unless told otherwise.
+
+    MissingBundle when the folder holds none, DamagedBundle when a file is not the one its manifest names.
+    """
+    manifest = read_manifest(folder)
+    verify_files(folder, manifest)
+    dtype = dtype or (torch.float32 if torch.device(device).type == "cpu" else torch.float16)
+
+    def ready(module: Any, dtype: torch.dtype = dtype) -> Any:
+        return module.to(device, dtype).eval().requires_grad_(False)
+
+    return Backbone(
+        folder=folder,
+        manifest=manifest,
+        device=torch.device(device),
+        dtype=dtype,
+        unet=ready(UNet2DConditionModel.from_pretrained(folder / "unet", torch_dtype=dtype)),
+        controlnet=ready(ControlNetModel.from_pretrained(folder / "controlnet", torch_dtype=dtype)),
+        vae=ready(AutoencoderKL.from_pretrained(folder / "vae", torch_dtype=dtype)),
+        preview_decoder=ready(AutoencoderTiny.from_pretrained(folder / "preview_decoder", torch_dtype=dtype))
+        if (folder / "preview_decoder").is_dir()
+        else None,
+        scheduler=DDIMScheduler.from_pretrained(folder / "scheduler"),
+        # Recognizers and small heads stay in fp32: their gradients overflow in half precision.
+        recognizer=ready(load_recognizer(folder / "faces" / "recognition.onnx"), torch.float32),
+        second_recognizer=ready(load_recognizer(folder / "second_recognizer" / "recognition.onnx"), torch.float32)
+        if (folder / "second_recognizer").is_dir()
+        else None,
+        quality=ready(load_quality(folder / "quality"), torch.float32) if (folder / "quality").is_dir() else None,
+        identity_projection=ready(load_identity_projection(folder / "identity_projection"), torch.float32)
+        if (folder / "identity_projection").is_dir()
+        else None,
+    )
+
+
+def load_identity_projection(folder: Path) -> IdentityProjection:
+    """Load the identity projection of a bundle's `identity_projection/`."""
+    projection = IdentityProjection(**json.loads((folder / "config.json").read_text()))
+    projection.load_state_dict(load_file(folder / "model.safetensors"))
+    return projection
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """Return a bundle's manifest; MissingBundle where there is none."""
+    path = folder / MANIFEST
+    if not path.is_file():
+        raise MissingBundle(f"got {folder}, which has no {MANIFEST}; wanted a bundle's folder")
+    manifest: dict[str, Any] = json.loads(path.read_text())
+    return manifest
+
+
+def verify_files(folder: Path, manifest: dict[str, Any]) -> None:
+    """Check every file against the manifest's SHA-256; DamagedBundle names the first that differs."""
+    for name, wanted in manifest["files"].items():
+        path = folder / name
+        if not path.is_file():
+            raise DamagedBundle(f"bundle {manifest['name']} lacks {name}; fetch or build the bundle again")
+        if (got := file_sha256(path)) != wanted:
+            raise DamagedBundle(f"{name} of bundle {manifest['name']} has SHA-256 {got}, wanted {wanted}")
+
+
+def file_sha256(path: Path) -> str:
+    """Return the SHA-256 of a file, in hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def files_digest(files: dict[str, str]) -> str:
+    """Return one SHA-256 over the names and hashes of files."""
+    return hashlib.sha256("".join(f"{k} {files[k]}\n" for k in sorted(files)).encode()).hexdigest()

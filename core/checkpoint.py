@@ -1,0 +1,29 @@
+"""A training run as a flat dict of tensors, so that it can be kept in safetensors and resumed to the step."""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+_MOMENTS = ("step", "exp_avg", "exp_avg_sq")
+
+
+def pack(parameters: Mapping[str, nn.Parameter], optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """Return copies of the parameters and of Adam's moments, keyed `parameter/NAME` and `MOMENT/NAME`."""
+    tensors = {f"parameter/{name}": p.detach().clone() for name, p in parameters.items()}
+    for name, p in parameters.items():
+        state = optimizer.state.get(p, {})
+        tensors |= {f"{key}/{name}": state[key].detach().clone() for key in _MOMENTS if key in state}
+    return tensors
+
+
+def unpack(
+    tensors: Mapping[str, Tensor], parameters: Mapping[str, nn.Parameter], optimizer: torch.optim.Optimizer
+) -> None:
+    """Write what `pack` returned back into the same parameters and optimizer; KeyError for a parameter not in it."""
+    with torch.no_grad():
+        for name, p in parameters.items():
+            p.copy_(tensors[f"parameter/{name}"])
+            moments = {key: tensors[f"{key}/{name}"].clone() for key in _MOMENTS if f"{key}/{name}" in tensors}
+            if moments:
+                optimizer.state[p] = moments

@@ -1,0 +1,121 @@
+"""Photographs in and out: bytes <-> upright sRGB-coded pixels, with limits, and files that are never half-written."""
+
+import io
+import os
+import tempfile
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pillow_heif
+from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
+
+from core.errors import ImageTooLarge, InvalidOption, UnreadableImage
+
+FORMATS = ("JPEG", "PNG", "WEBP", "HEIF")
+MAX_BYTES = 20 * 2**20
+MAX_PIXELS = 40_000_000
+MIN_SIDE, MAX_SIDE = 32, 8192
+_ENCODERS = {"png": ("PNG", {}), "jpeg": ("JPEG", {"quality": 95, "subsampling": 0}), "webp": ("WEBP", {"lossless": True})}
+
+
+@dataclass(frozen=True)
+class Photo:
+    """A photograph as people see it: pixels (H, W, 3) uint8, upright, in the colours of its profile (None: sRGB)."""
+
+    pixels: np.ndarray
+    icc_profile: bytes | None = None
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Return (width, height)."""
+        return self.pixels.shape[1], self.pixels.shape[0]
+
+
+def read_photo(data: bytes) -> Photo:
+    """Decode JPEG, PNG, WebP or HEIC bytes of one frame; UnreadableImage or ImageTooLarge says what is wrong."""
+    if len(data) > MAX_BYTES:
+        raise ImageTooLarge(f"got an image of {len(data):,} bytes, wanted at most {MAX_BYTES:,}")
+    pillow_heif.register_heif_opener()
+    try:
+        with warnings.catch_warnings(), Image.open(io.BytesIO(data), formats=FORMATS) as image:
+            warnings.simplefilter("ignore")  # Pillow warns of damaged metadata, which is dropped here anyway
+            _check_header(image)
+            profile = _checked_profile(image.info.get("icc_profile"), image.mode)
+            upright = ImageOps.exif_transpose(image)
+            pixels = np.asarray(_flattened(upright))
+    except UnidentifiedImageError:
+        raise UnreadableImage("got bytes that are no JPEG, PNG, WebP or HEIC image; wanted one of these") from None
+    except (OSError, ValueError, SyntaxError, EOFError, MemoryError, Image.DecompressionBombError) as error:
+        raise UnreadableImage(f"got an image that cannot be decoded ({error}); wanted a whole one") from None
+    return Photo(np.ascontiguousarray(pixels), profile)
+
+
+def read_photo_file(path: Path) -> Photo:
+    """Decode an image file; the error names the file."""
+    try:
+        return read_photo(path.read_bytes())
+    except FileNotFoundError:
+        raise UnreadableImage(f"got {path}, where there is no file; wanted an image") from None
+    except (UnreadableImage, ImageTooLarge) as error:
+        raise type(error)(f"{path}: {error}") from None
+
+
+def encode_photo(photo: Photo, format: str = "png") -> bytes:
+    """Encode a photograph as png, jpeg or webp, with its colour profile and without any other metadata."""
+    if format not in _ENCODERS:
+        raise InvalidOption(f"got image format {format!r}, wanted one of {', '.join(_ENCODERS)}")
+    name, options = _ENCODERS[format]
+    buffer = io.BytesIO()
+    Image.fromarray(photo.pixels).save(buffer, name, icc_profile=photo.icc_profile, **options)
+    return buffer.getvalue()
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Write a file whole or not at all: to a temporary name beside it, synced, then renamed."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, partial = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(partial, path)
+    except BaseException:
+        Path(partial).unlink(missing_ok=True)
+        raise
+
+
+def _check_header(image: Image.Image) -> None:
+    """Refuse sizes and frames before a pixel is decoded."""
+    width, height = image.size
+    if width * height > MAX_PIXELS or max(width, height) > MAX_SIDE:
+        raise ImageTooLarge(
+            f"got an image of {width}x{height} pixels, wanted sides of at most {MAX_SIDE} and "
+            f"at most {MAX_PIXELS:,} pixels; make it smaller"
+        )
+    if min(width, height) < MIN_SIDE:
+        raise UnreadableImage(f"got an image of {width}x{height} pixels, wanted sides of at least {MIN_SIDE}")
+    if getattr(image, "n_frames", 1) > 1:
+        raise UnreadableImage(f"got an image of {image.n_frames} frames, wanted a single one")  # type: ignore[attr-defined]
+
+
+def _checked_profile(profile: bytes | None, mode: str) -> bytes | None:
+    """Return the colour profile where it is a valid one for RGB pixels: phones write Display P3."""
+    if not profile or mode not in ("RGB", "RGBA", "RGBX"):
+        return None
+    try:
+        parsed = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+    except (OSError, ImageCms.PyCMSError):
+        return None
+    return profile if parsed.profile.xcolor_space.strip() == "RGB" else None
+
+
+def _flattened(image: Image.Image) -> Image.Image:
+    """Return RGB, with transparency laid over white."""
+    if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
+        rgba = image.convert("RGBA")
+        white = Image.new("RGBA", rgba.size, (255, 255, 255, 255))
+        return Image.alpha_composite(white, rgba).convert("RGB")
+    return image.convert("RGB")

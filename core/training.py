@@ -1,0 +1,390 @@
+"""Personalizing one identity: LoRA, [V] and the Q_i learn together from a handful of photos of mixed quality.
+
+Equations 4 and 6 of the paper with an identity loss beside them. Faster than written there: the down and middle blocks
+carry no LoRA, so for y* they run once; and once the tokens are frozen the backward pass stops at the decoder.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from core import checkpoint
+from core.arcface import to_arcface_frame
+from core.backbone import Backbone
+from core.degradation import degrade, draw
+from core.errors import Interrupted
+from core.injector import BASE, Adapter, Attached, inserted, new_lora
+from core.losses import denoising_loss, identity_loss, noised, predicted_latents, prior_loss
+from core.options import TrainOptions
+from core.precision import compute_dtype
+from core.references import (
+    EncodedReferences,
+    Reference,
+    check_references,
+    encode_references,
+    face_embeddings,
+    held_out_reference,
+    mean_identity,
+    second_embeddings,
+)
+from core.tokens import (
+    IDENTITY_TOKENS,
+    Prompt,
+    PromptEmbeds,
+    TokenVectors,
+    encode_prompt,
+    encode_prompts,
+    project_identity,
+    word_vectors,
+)
+from core.train_state import TrainState, check_resumable, dtype_named, fingerprint
+from core.unet_split import Halfway, decode_half, encode_half
+
+_LEARNER = "learner"
+_WARMUP = 10  # steps
+_FINAL_SHARE = 0.05  # of the learning rates, at the end of the cosine
+_GRADIENT_NORM = 1.0
+_JUDGED_AT = (0.35, 0.55, 0.75)  # shares of the schedule at which the held-out ID is read
+
+
+@dataclass(frozen=True)
+class TrainProgress:
+    """How far a training is."""
+
+    step: int  # steps done
+    steps: int
+    loss: float
+    parts: dict[str, float]  # the loss by its terms, unweighted
+    held_out_identity: float | None  # cosine, at the last evaluation
+
+
+class TrainingInterrupted(Interrupted):
+    """A training stopped on request; `state` lets it go on."""
+
+    state: TrainState
+
+
+def train_injector(
+    backbone: Backbone,
+    references: Sequence[Reference],
+    options: TrainOptions,
+    *,
+    progress: Callable[[TrainProgress], None] | None = None,
+    resume: TrainState | None = None,
+    should_stop: Callable[[], bool] | None = None,
+    keep: Callable[[TrainState], None] | None = None,
+) -> Adapter:
+    """Train an injector on aligned references; the same seed, bundle and machine give the same adapter to the bit.
+
+    `progress` is called after each step, `keep` with a checkpoint every `options.checkpoint_every`; between two steps
+    the UNet is free for others. TrainingInterrupted, with a checkpoint, once `should_stop` says so.
+    """
+    training = _Training(backbone, references, options, resume)
+    with inserted(backbone.unet, {_LEARNER: training.lora}) as lora:
+        while not training.finished:
+            with lora.paused():
+                if should_stop is not None and should_stop():
+                    raise TrainingInterrupted(
+                        f"stopped after {training.step} of {options.steps} training steps; resume from the checkpoint",
+                        training.state(),
+                    )
+            done = training.advance(lora)
+            with lora.paused():
+                if progress is not None:
+                    progress(done)
+                if keep is not None and training.step % options.checkpoint_every == 0:
+                    keep(training.state())
+    return training.adapter()
+
+
+class _Training:
+    """One run: what learns, what it learns from, and how far it is."""
+
+    def __init__(
+        self, backbone: Backbone, references: Sequence[Reference], options: TrainOptions, resume: TrainState | None
+    ) -> None:
+        check_references(references, backbone.resolution)
+        self._backbone, self._references, self._options = backbone, references, options
+        scores = [r.quality.score for r in references]
+        self._held_out = None if options.early_stop is None else held_out_reference(scores)
+        self._learned_from = [r for i, r in enumerate(references) if i != self._held_out]
+        # 1. the photos, encoded once
+        generator = torch.Generator().manual_seed(options.seed)
+        self._encoded = encode_references(backbone, self._learned_from, generator)
+        self._identity = mean_identity(self._encoded.embeddings, self._encoded.scores)
+        self._judged = (
+            None if self._held_out is None else encode_references(backbone, [references[self._held_out]], generator)
+        )
+        # 2. the parameters: nothing else is ever changed
+        self.lora = new_lora(backbone.unet, options.targets, options.rank, generator)
+        self._tokens = self._first_tokens(generator)
+        self._optimizer = torch.optim.Adam(
+            [
+                {"params": list(self.lora.values()), "peak": options.learning_rate},
+                {"params": list(self._tokens.values()), "peak": options.token_learning_rate},
+            ],
+            betas=(0.9, 0.99),
+        )
+        # 3. where it stands
+        self._fingerprint = fingerprint(backbone, references, options)
+        self._compute_dtype = compute_dtype(backbone.device.type)
+        self._best = {name: p.detach().clone() for name, p in self._parameters.items()}
+        self._best_step, self._best_identity = 0, -math.inf
+        self._last_identity: float | None = None
+        self._frozen_prompts: PromptEmbeds | None = None
+        self.step = 0
+        if resume is not None:
+            self._resume(resume)
+
+    @property
+    def finished(self) -> bool:
+        """Say whether all steps are done, or the held-out ID has not risen for long enough."""
+        patience = self._options.early_stop
+        tired = self._judged is not None and patience is not None and self.step - self._best_step >= patience
+        return tired or self.step >= self._options.steps
+
+    def advance(self, lora: Attached) -> TrainProgress:
+        """Do one step; FloatingPointError where the loss is no longer a number."""
+        generator = torch.Generator().manual_seed(self._options.seed * 1_000_003 + self.step)
+        for group in self._optimizer.param_groups:
+            group["lr"] = group["peak"] * self._schedule()
+        terms = self._losses(lora, generator)
+        options = self._options
+        weights = {"denoising": 1.0, "prior": options.lambda_prior, "identity": options.identity_weight}
+        loss = torch.stack([weights[name] * term for name, term in terms.items()]).sum()
+        if not torch.isfinite(loss):
+            raise FloatingPointError(f"the loss of step {self.step} is {loss.item()}, wanted a finite number")
+        self._optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_(self._parameters.values(), _GRADIENT_NORM)
+        self._optimizer.step()
+        self.step += 1
+        if self._judged is not None and (self.step % options.evaluate_every == 0 or self.step == options.steps):
+            self._evaluate(lora, self._judged)
+        parts = {name: float(term.detach()) for name, term in terms.items()}
+        return TrainProgress(self.step, options.steps, float(loss.detach()), parts, self._last_identity)
+
+    def state(self) -> TrainState:
+        """Return everything needed to go on from here."""
+        tensors = checkpoint.pack(self._parameters, self._optimizer)
+        tensors |= {f"best/{name}": value.clone() for name, value in self._best.items()}
+        return TrainState(
+            tensors={name: value.cpu().contiguous() for name, value in tensors.items()},
+            step=self.step,
+            fingerprint=self._fingerprint,
+            compute_dtype=str(self._compute_dtype).removeprefix("torch."),
+            best_step=self._best_step,
+            best_identity=self._best_identity if math.isfinite(self._best_identity) else None,
+            last_identity=self._last_identity,
+        )
+
+    @torch.no_grad()
+    def adapter(self) -> Adapter:
+        """Return what was learned: the best by held-out ID where there is one, else the last."""
+        backbone = self._backbone
+        values = self._parameters if self._judged is None else self._best
+        identity = TokenVectors(values["identity.first"].detach().clone(), values["identity.second"].detach().clone())
+        prompt = encode_prompt(backbone, identity)
+        order = sorted(range(len(self._references)), key=lambda i: -self._references[i].quality.score)
+        crops = torch.stack([self._references[i].crop for i in order])
+        return Adapter(
+            lora={name: values[name].detach().half().cpu() for name in self.lora},
+            prompt=PromptEmbeds(prompt.embeds.float().cpu(), prompt.pooled.float().cpu()),
+            identity=TokenVectors(identity.first.float().cpu(), identity.second.float().cpu()),
+            references=face_embeddings(backbone, crops).cpu(),
+            second_references=second_embeddings(backbone, crops).cpu(),
+            metadata=self._metadata(order),
+        )
+
+    def _metadata(self, order: list[int]) -> dict[str, Any]:
+        files = self._backbone.manifest["files"]
+        reports = [asdict(self._references[i].quality) | {"held_out": i == self._held_out} for i in order]
+        return {
+            "bundle": self._backbone.name,
+            "base_digest": self._backbone.base_digest,
+            "recognizers": [files.get(f"{part}/recognition.onnx") for part in ("faces", "second_recognizer")],
+            "options": self._options.as_dict(),
+            "quality_report": [report | {"words": list(report["words"])} for report in reports],
+            "training": {
+                "steps": self.step,
+                "kept_step": self.step if self._judged is None else self._best_step,
+                "held_out_identity": None if self._judged is None else self._best_identity,
+            },
+        }
+
+    @property
+    def _parameters(self) -> dict[str, nn.Parameter]:
+        return {**self.lora, **self._tokens}
+
+    @property
+    def _tokens_learn(self) -> bool:
+        return self.step < self._options.pivot * self._options.steps
+
+    def _first_tokens(self, generator: torch.Generator) -> dict[str, nn.Parameter]:
+        """Return [V] from the identity projection, or else from the word "person", and Q_i from its quality words."""
+        backbone = self._backbone
+        if backbone.identity_projection is not None:
+            identity = project_identity(backbone, self._identity)
+        else:
+            person = word_vectors(backbone, ["person"])
+            identity = TokenVectors(*(_spread(table, generator) for table in (person.first, person.second)))
+        tokens = {"identity.first": identity.first, "identity.second": identity.second}
+        for i, reference in enumerate(self._learned_from):
+            quality = word_vectors(backbone, reference.quality.words)
+            tokens |= {f"quality{i}.first": quality.first, f"quality{i}.second": quality.second}
+        return {name: nn.Parameter(value.detach().float().clone()) for name, value in tokens.items()}
+
+    def _resume(self, state: TrainState) -> None:
+        check_resumable(state, self._fingerprint)
+        tensors = {name: value.to(self._backbone.device) for name, value in state.tensors.items()}
+        checkpoint.unpack(tensors, self._parameters, self._optimizer)
+        self._best = {name: tensors[f"best/{name}"].clone() for name in self._best}
+        self.step, self._best_step, self._last_identity = state.step, state.best_step, state.last_identity
+        self._best_identity = -math.inf if state.best_identity is None else state.best_identity
+        self._compute_dtype = dtype_named(state.compute_dtype)
+
+    def _schedule(self) -> float:
+        """Return the share of the learning rates at this step: a linear warm-up, then a cosine or a constant."""
+        warm = min(1.0, (self.step + 1) / _WARMUP)
+        if self._options.schedule == "constant":
+            return warm
+        cosine = 0.5 * (1 + math.cos(math.pi * self.step / self._options.steps))
+        return warm * (_FINAL_SHARE + (1 - _FINAL_SHARE) * cosine)
+
+    def _losses(self, lora: Attached, generator: torch.Generator) -> dict[str, Tensor]:
+        """Return the terms of the loss over one batch."""
+        backbone, options, scheduler = self._backbone, self._options, self._backbone.scheduler
+        # 1. a batch: which reference, which of its crops, how much noise (eq. 2)
+        count = options.batch_size
+        which = torch.randint(len(self._encoded.means), (count,), generator=generator)
+        version = torch.randint(self._encoded.means.shape[1], (count,), generator=generator)
+        z = self._latents(which, version, generator)
+        noise = torch.randn(z.shape, generator=generator).to(z)
+        t = torch.randint(scheduler.config.num_train_timesteps, (count,), generator=generator).to(z.device)
+        z_t = noised(scheduler, z, noise, t)
+        hint = self._hint(which, version, generator) if options.control else None
+        # 2. the noise predictions: for y, and for y* with the injector and without it
+        with self._autocast():
+            y = self._prompts(which)
+            noise_pred, class_pred, base_pred = self._predictions(lora, z_t, t, y, hint)
+        # 3. eq. 6, eq. 4, and the identity loss now and then
+        terms = {"denoising": denoising_loss(scheduler, noise_pred, noise, t, options.gamma).mean()}
+        if class_pred is not None and base_pred is not None:
+            terms["prior"] = prior_loss(class_pred, base_pred, options.literal_prior_norm).mean()
+        if options.identity_weight and self.step % options.identity_every == 0:
+            embeddings = _face_of(backbone, predicted_latents(scheduler, z_t, noise_pred.float(), t))
+            terms["identity"] = identity_loss(scheduler, embeddings, self._identity, t).mean()
+        return terms
+
+    def _predictions(
+        self, lora: Attached, z_t: Tensor, t: Tensor, y: PromptEmbeds, hint: Tensor | None
+    ) -> tuple[Tensor, Tensor | None, Tensor | None]:
+        """Return eps_theta(y), eps_theta(y*) and eps_theta*(y*); the last two only where the prior loss counts."""
+        unet, count = self._backbone.unet, len(z_t)
+        z_t = z_t.to(self._backbone.dtype)
+        y = y.to(self._backbone.device, self._backbone.dtype)
+        lora.select([_LEARNER] * count)
+        with torch.set_grad_enabled(self._whole_unet_learns):
+            halfway = self._encode_half(z_t, t, y, hint)
+        if not self._options.lambda_prior:
+            return decode_half(unet, halfway), None, None
+        with torch.no_grad():
+            y_class = self._backbone.class_prompt().expand(count)
+            lora.select([BASE] * count)
+            base_halfway = self._encode_half(z_t, t, y_class, hint)
+            base_pred = decode_half(unet, base_halfway)
+        lora.select([_LEARNER] * count)
+        # Without LoRA in the encoder, theta and theta* agree that far: the paper's injector needs it run only once.
+        class_halfway = self._encode_half(z_t, t, y_class, hint) if self._lora_in_encoder else base_halfway
+        lora.select([_LEARNER] * 2 * count)
+        both = decode_half(unet, Halfway.cat([halfway, class_halfway]))
+        noise_pred, class_pred = both.chunk(2)
+        return noise_pred, class_pred, base_pred
+
+    @property
+    def _lora_in_encoder(self) -> bool:
+        return self._options.targets in ("all_cross", "all")
+
+    @property
+    def _whole_unet_learns(self) -> bool:
+        """Say whether anything before the decoder has a gradient."""
+        return self._tokens_learn or self._lora_in_encoder
+
+    def _encode_half(self, z_t: Tensor, t: Tensor, prompt: PromptEmbeds, hint: Tensor | None) -> Halfway:
+        backbone = self._backbone
+        added = backbone.added_conditions(prompt)
+        residuals = None
+        if hint is not None:
+            residuals = backbone.controlnet(z_t, t, prompt.embeds, hint, added_cond_kwargs=added, return_dict=False)
+        return encode_half(backbone.unet, z_t, t, prompt, added, residuals)
+
+    def _latents(self, which: Tensor, version: Tensor, generator: torch.Generator) -> Tensor:
+        """Return one sample of the VAE's posterior for each example, in fp32."""
+        means, stds = self._encoded.means[which, version], self._encoded.stds[which, version]
+        return means + stds * torch.randn(means.shape, generator=generator).to(means)
+
+    def _hint(self, which: Tensor, version: Tensor, generator: torch.Generator) -> Tensor:
+        """Return what the ControlNet sees: the references, degraded anew, in [0, 1]."""
+        pictures = self._encoded.pictures[which, version].cpu()
+        degraded = torch.stack([degrade(x, draw(generator, None), generator) for x in pictures])
+        return ((degraded + 1) / 2).to(self._backbone.device, self._backbone.dtype)
+
+    def _prompts(self, which: Tensor) -> PromptEmbeds:
+        """Return y with the quality words of each example's reference; encoded once when the tokens are frozen."""
+        if self._tokens_learn:
+            distinct, place = which.unique(return_inverse=True)
+            prompts = self._encoded_prompts(distinct.tolist())
+            return PromptEmbeds(prompts.embeds[place], prompts.pooled[place])
+        if self._frozen_prompts is None:
+            with torch.no_grad():
+                self._frozen_prompts = self._encoded_prompts(list(range(len(self._learned_from))))
+        return PromptEmbeds(self._frozen_prompts.embeds[which], self._frozen_prompts.pooled[which])
+
+    def _encoded_prompts(self, references: list[int]) -> PromptEmbeds:
+        prompts = [Prompt(self._vectors("identity"), self._vectors(f"quality{i}")) for i in references]
+        return encode_prompts(self._backbone, prompts)
+
+    def _vectors(self, name: str) -> TokenVectors:
+        return TokenVectors(self._tokens[f"{name}.first"], self._tokens[f"{name}.second"])
+
+    def _autocast(self) -> torch.autocast:
+        """Return bf16 autocast where it pays and the weights are not in bf16 already."""
+        pays = self._compute_dtype == torch.bfloat16 and self._backbone.dtype != torch.bfloat16
+        return torch.autocast(self._backbone.device.type, dtype=torch.bfloat16, enabled=pays)
+
+    @torch.no_grad()
+    def _evaluate(self, lora: Attached, judged: EncodedReferences) -> None:
+        """Read the held-out ID: x0-hat of the photo kept out, in one step from a few noise levels, by y alone."""
+        backbone, scheduler = self._backbone, self._backbone.scheduler
+        last = scheduler.config.num_train_timesteps - 1
+        t = torch.tensor([round(share * last) for share in _JUDGED_AT], device=backbone.device)
+        z = judged.means[0, :1].expand(len(t), -1, -1, -1)
+        noise = torch.randn(z.shape, generator=torch.Generator().manual_seed(self._options.seed)).to(z)
+        z_t = noised(scheduler, z, noise, t)
+        with self._autocast():
+            y = encode_prompt(backbone, self._vectors("identity")).expand(len(t))
+            y = y.to(backbone.device, backbone.dtype)
+            lora.select([_LEARNER] * len(t))
+            noise_pred = decode_half(backbone.unet, self._encode_half(z_t.to(backbone.dtype), t, y, None))
+        face = _face_of(backbone, predicted_latents(scheduler, z_t, noise_pred.float(), t))
+        identity = float((face @ judged.embeddings[0]).mean())
+        self._last_identity = identity
+        if identity > self._best_identity:
+            self._best_identity, self._best_step = identity, self.step
+            self._best = {name: p.detach().clone() for name, p in self._parameters.items()}
+
+
+def _face_of(backbone: Backbone, latents: Tensor) -> Tensor:
+    """Return the guidance recognizer's embeddings (B, D) of latents, through the preview decoder."""
+    return backbone.recognizer(to_arcface_frame(backbone.preview(latents).float()))
+
+
+def _spread(table: Tensor, generator: torch.Generator) -> Tensor:
+    """Return IDENTITY_TOKENS vectors about the mean of a word's rows, so that they do not all learn the same."""
+    middle = table.mean(0, keepdim=True)
+    spread = torch.randn(IDENTITY_TOKENS, table.shape[1], generator=generator).to(table)
+    return middle + 0.1 * middle.std() * spread

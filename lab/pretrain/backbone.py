@@ -1,0 +1,151 @@
+"""UNet, ControlNet, text encoders and identity projection, trained together from the start.
+
+Half of each batch goes without the ControlNet, and [V] is left out now and then: on few photos that is far cheaper
+than a UNet first and a ControlNet after it, and all the combinations that sampling needs are seen.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from diffusers import ControlNetModel, DDIMScheduler, UNet2DConditionModel
+from diffusers.models.attention_processor import AttnProcessor
+from torch import Tensor, nn
+
+from core.losses import denoising_loss, noised
+from core.quality import WORDS
+from core.tokens import IdentityProjection, Prompt, PromptEmbeds, TokenVectors, encode_prompts, word_vectors
+from lab.pretrain.pool import Pool
+
+_IDENTITY_DROPPED = 0.15
+_CAPTIONED_SHARP = 0.3  # of the clean targets
+_CONTROLLED = 0.5
+_EMBEDDING_NOISE = 0.25  # standard deviation, relative: [V] must mean a neighbourhood, not one photo
+
+
+@dataclass(frozen=True)
+class BackboneNetworks:
+    """The networks trained together, under the names that `core.tokens` knows."""
+
+    unet: UNet2DConditionModel
+    controlnet: ControlNetModel
+    tokenizer: Any
+    tokenizer_2: Any
+    text_encoder: Any
+    text_encoder_2: Any
+    identity_projection: IdentityProjection
+    scheduler: DDIMScheduler
+    resolution: int = 128
+
+    def modules(self) -> dict[str, nn.Module]:
+        """Return the networks by name."""
+        names = ("unet", "controlnet", "text_encoder", "text_encoder_2", "identity_projection")
+        return {name: getattr(self, name) for name in names}
+
+
+class BackboneStage:
+    """Trains the denoiser on a pool of examples."""
+
+    name = "backbone"
+
+    def __init__(self, training: Pool, held_out: Pool, networks: BackboneNetworks) -> None:
+        self._training, self._held_out, self._networks = training, held_out, networks
+        if networks.unet.device.type == "cpu":  # at 256 tokens, plain attention trains 1.5 times as fast as the fused
+            networks.unet.set_attn_processor(AttnProcessor())
+            networks.controlnet.set_attn_processor(AttnProcessor())
+        self._groups = {id(pool): pool.by_person() for pool in (training, held_out)}
+
+    def modules(self) -> Mapping[str, nn.Module]:
+        """Return the networks being trained."""
+        return self._networks.modules()
+
+    def loss(self, batch_size: int, generator: torch.Generator, progress: float) -> tuple[Tensor, dict[str, float]]:
+        """Return eq. 6 over a batch, the first half of it with the ControlNet."""
+        del progress
+        index = torch.randint(len(self._training), (batch_size,), generator=generator)
+        prompts = self._prompts(self._training, index, generator)
+        controlled = int(batch_size * _CONTROLLED)
+        losses = self._losses(self._training, index, prompts, controlled, generator)
+        with_control, without = losses[:controlled].mean(), losses[controlled:].mean()
+        return losses.mean(), {"control": with_control.item(), "free": without.item()}
+
+    def evaluate(self) -> dict[str, float]:
+        """Return held-out losses with the right face in [V], with somebody else's, and with none."""
+        generator = torch.Generator().manual_seed(0)
+        index = torch.arange(0, len(self._held_out), max(1, len(self._held_out) // 128))[:128]
+        references = self._references(self._held_out, index, generator)
+        right = self._held_out.embeddings[references].float()
+        figures = {}
+        for name, embeddings in (("right", right), ("wrong", right.roll(7, 0)), ("none", None)):
+            identities = [None] * len(index) if embeddings is None else self._identities(embeddings)
+            prompts = encode_prompts(self._networks, [Prompt(identity=identity) for identity in identities])
+            for control, count in (("control", len(index)), ("free", 0)):
+                fixed = torch.Generator().manual_seed(1)
+                losses = self._losses(self._held_out, index, prompts, count, fixed)
+                figures[f"{control}_{name}"] = losses.mean().item()
+        return figures
+
+    def _losses(
+        self, pool: Pool, index: Tensor, prompts: PromptEmbeds, controlled: int, generator: torch.Generator
+    ) -> Tensor:
+        """Return eq. 6 for each example (B,), the first `controlled` of them with the ControlNet."""
+        networks, device = self._networks, self._networks.unet.device
+        z = pool.latents[index].float().to(device)
+        noise = torch.randn(z.shape, generator=generator).to(device)
+        steps = networks.scheduler.config.num_train_timesteps
+        t = torch.randint(steps, (len(z),), generator=generator).to(device)
+        z_t = noised(networks.scheduler, z, noise, t)
+        conditions = {"text_embeds": prompts.pooled, "time_ids": self._time_ids(len(z), device)}
+        residuals: dict[str, Any] = {}
+        if controlled:
+            lq = pool.inputs[index[:controlled]].to(device).float() / 255
+            down, middle = networks.controlnet(
+                z_t[:controlled],
+                t[:controlled],
+                prompts.embeds[:controlled],
+                lq,
+                added_cond_kwargs={k: v[:controlled] for k, v in conditions.items()},
+                return_dict=False,
+            )
+            residuals["down_block_additional_residuals"] = [_padded(d, len(z)) for d in down]
+            residuals["mid_block_additional_residual"] = _padded(middle, len(z))
+        noise_pred = networks.unet(z_t, t, prompts.embeds, added_cond_kwargs=conditions, **residuals).sample
+        return denoising_loss(networks.scheduler, noise_pred.float(), noise, t)
+
+    def _prompts(self, pool: Pool, index: Tensor, generator: torch.Generator) -> PromptEmbeds:
+        """Return y with a reference's face and the target's quality words, either of them left out now and then."""
+        embeddings = pool.embeddings[self._references(pool, index, generator)].float()
+        noise = torch.randn(embeddings.shape, generator=generator) * _EMBEDDING_NOISE * embeddings.shape[-1] ** -0.5
+        identities = self._identities(nn.functional.normalize(embeddings + noise, dim=-1))
+        prompts = []
+        for identity, flags in zip(identities, pool.words[index].tolist(), strict=True):
+            dropped, captioned = torch.rand(2, generator=generator).tolist()
+            words = [word for word, flag in zip(WORDS, flags, strict=True) if flag]
+            if not words and captioned < _CAPTIONED_SHARP:
+                words = ["sharp"]
+            quality = word_vectors(self._networks, words) if words else None
+            prompts.append(Prompt(None if dropped < _IDENTITY_DROPPED else identity, quality))
+        return encode_prompts(self._networks, prompts)
+
+    def _references(self, pool: Pool, index: Tensor, generator: torch.Generator) -> Tensor:
+        """Return for each example another one of the same person: another photo, or another crop of the same."""
+        groups = self._groups[id(pool)]
+        chosen = []
+        for i in index.tolist():
+            others = [j for j in groups[int(pool.people[i])] if j != i] or [i]
+            chosen.append(others[int(torch.randint(len(others), (), generator=generator))])
+        return torch.tensor(chosen)
+
+    def _identities(self, embeddings: Tensor) -> list[TokenVectors]:
+        first, second = self._networks.identity_projection(embeddings.to(self._networks.unet.device))
+        return [TokenVectors(a, b) for a, b in zip(first.float(), second.float(), strict=True)]
+
+    def _time_ids(self, count: int, device: torch.device) -> Tensor:
+        side = self._networks.resolution
+        return torch.tensor([side, side, 0, 0, side, side], device=device, dtype=torch.float32).expand(count, -1)
+
+
+def _padded(residual: Tensor, count: int) -> Tensor:
+    """Return a ControlNet residual with zeros for the examples that go without one."""
+    return nn.functional.pad(residual, (0, 0) * 3 + (0, count - len(residual)))

@@ -1,0 +1,117 @@
+"""`idprefer pretrain STAGE`: data in, one more trained network of a bundle out."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from diffusers import AutoencoderKL, AutoencoderTiny
+from PIL import Image
+from torch import Tensor
+
+from core.arcface import IResNet, export_onnx, load_recognizer
+from lab.judges.dlib_resnet import DlibResnet
+from lab.pretrain import autoencoder, bundle, networks
+from lab.pretrain.autoencoder import AutoencoderStage, DecoderStage
+from lab.pretrain.backbone import BackboneStage
+from lab.pretrain.data import load_photos, split
+from lab.pretrain.loop import LoopOptions, train
+from lab.pretrain.pool import load_pool
+from lab.pretrain.recognizer import RecognizerStage, arcface_crops, load_taught_faces
+from lab.pretrain.second import SecondStage, load_labelled_faces
+
+Figures = dict[str, float]
+
+# What mini was trained with; --steps, --batch-size and --learning-rate change them.
+DEFAULTS = {
+    "autoencoder": LoopOptions(steps=4000, batch_size=8, learning_rate=5e-4, ema_decay=0.99),
+    "decoder": LoopOptions(steps=4000, batch_size=8, learning_rate=3e-4, ema_decay=0.99),
+    "recognizer": LoopOptions(steps=1100, batch_size=64, learning_rate=2e-3, ema_decay=0.995, gradient_norm=5.0),
+    "second": LoopOptions(steps=2000, batch_size=64, learning_rate=2e-3, ema_decay=0.995, gradient_norm=5.0),
+    "backbone": LoopOptions(steps=6000, batch_size=32, learning_rate=4e-4),
+}
+_VERSIONS = 6  # random crops of each photo
+_RECOGNIZER = {"layers": (2, 2, 2, 2), "widths": (16, 48, 96, 160), "embedding_size": 128}
+_SECOND = {"layers": (1, 2, 1, 1), "widths": (16, 32, 48, 64), "embedding_size": 96}
+
+
+def pretrain(stage: str, data: Path, folder: Path, work: Path, options: LoopOptions) -> Figures:
+    """Train one stage of the bundle in `folder` and write it there; returns its held-out figures.
+
+    `work` keeps checkpoints, loss curve and prepared data: a second call with the same `work` goes on.
+    """
+    torch.manual_seed(options.seed)
+    return _STAGES[stage](data, folder, work / stage, options)
+
+
+def _autoencoder(data: Path, folder: Path, work: Path, options: LoopOptions) -> Figures:
+    training, held_out = split(load_photos(data))
+    vae, preview = networks.new_vae(), networks.new_preview_decoder()
+    figures = train(AutoencoderStage(training, held_out, vae, preview), options, work)
+    autoencoder.save(vae, preview, autoencoder.latent_scale(vae, training), folder)
+    return figures
+
+
+def _decoder(data: Path, folder: Path, work: Path, options: LoopOptions) -> Figures:
+    training, held_out = split(load_photos(data))
+    vae = AutoencoderKL.from_pretrained(folder / "vae", torch_dtype=torch.float32)
+    preview = AutoencoderTiny.from_pretrained(folder / "preview_decoder", torch_dtype=torch.float32)
+    figures = train(DecoderStage(training, held_out, vae, preview), options, work)
+    autoencoder.save(vae, preview, vae.config.scaling_factor, folder)
+    return figures
+
+
+def _recognizer(data: Path, folder: Path, work: Path, options: LoopOptions) -> Figures:
+    recognizer = IResNet(**_RECOGNIZER)
+    faces = load_taught_faces(data, DlibResnet(), work)
+    figures = train(RecognizerStage(faces, tuning_faces(data), recognizer), options, work)
+    _write_recognizer(recognizer, folder / "faces")
+    return figures
+
+
+def _second(data: Path, folder: Path, work: Path, options: LoopOptions) -> Figures:
+    recognizer = IResNet(**_SECOND)
+    training, _ = split(load_photos(data))
+    faces = load_labelled_faces(data, training)
+    figures = train(SecondStage(faces, tuning_faces(data), recognizer), options, work)
+    _write_recognizer(recognizer, folder / "second_recognizer")
+    return figures
+
+
+def _backbone(data: Path, folder: Path, work: Path, options: LoopOptions) -> Figures:
+    training, held_out = split(load_photos(data))
+    vae = AutoencoderKL.from_pretrained(folder / "vae", torch_dtype=torch.float32).eval()
+    recognizer = load_recognizer(folder / "faces" / "recognition.onnx").eval()
+    pool = load_pool(training, _VERSIONS, vae, recognizer, work / "pool")
+    held_pool = load_pool(held_out, 1, vae, recognizer, work / "held-out")
+    trained = bundle.new_backbone_networks(pool.embeddings.shape[-1], networks.MINI)
+    figures = train(BackboneStage(pool, held_pool, trained), options, work)
+    bundle.write_backbone(trained, folder)
+    return figures
+
+
+def tuning_faces(data: Path) -> tuple[Tensor, list[str]]:
+    """Return ArcFace-frame crops (N, 3, 112, 112) in uint8 of the tuning people, person_00 to person_14, and names."""
+    files = [f for f in sorted((data / "people").glob("*/*.jpg")) if int(f.parent.name[-2:]) < 15]
+    pixels = np.stack([np.asarray(Image.open(file).convert("RGB")) for file in files])
+    return arcface_crops(torch.from_numpy(pixels).permute(0, 3, 1, 2)), [file.parent.name for file in files]
+
+
+def _write_recognizer(recognizer: IResNet, folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    export_onnx(recognizer.eval(), folder / "recognition.onnx")
+
+
+def with_changes(stage: str, **changes: object) -> LoopOptions:
+    """Return a stage's default options with those of the changes that are not None."""
+    return replace(DEFAULTS[stage], **{k: v for k, v in changes.items() if v is not None})  # type: ignore[arg-type]
+
+
+_STAGES: dict[str, Callable[[Path, Path, Path, LoopOptions], Figures]] = {
+    "autoencoder": _autoencoder,
+    "decoder": _decoder,
+    "recognizer": _recognizer,
+    "second": _second,
+    "backbone": _backbone,
+}
