@@ -1,0 +1,156 @@
+"""Strangers' image bytes, decoded in a child process with little memory and little time: a bomb takes down only that.
+
+The parent sends bytes and gets upright, lossless PNG back, without metadata; it never runs a codec on what a stranger
+sent. A child that overruns is killed and replaced.
+"""
+
+import contextlib
+import hashlib
+import json
+import queue
+import resource
+import struct
+import subprocess
+import sys
+import threading
+from dataclasses import dataclass
+from typing import IO, Any
+
+from core.errors import ImageTooLarge, PreferError, UnreadableImage
+from core.images import MAX_BYTES, encode_photo, read_photo
+
+_MEMORY_BYTES = 2 << 30  # of a child's address space: a photo of 40 megapixels takes 0.7 GB on its way
+_SECONDS = 20.0
+_ERRORS: dict[str, type[PreferError]] = {error.code: error for error in (UnreadableImage, ImageTooLarge)}
+_LENGTH = struct.Struct("<Q")
+
+
+@dataclass(frozen=True)
+class DecodedPhoto:
+    """A photo that is safe to open anywhere: upright, one frame, no metadata but its colour profile."""
+
+    png: bytes
+    width: int
+    height: int
+    pixels_sha256: str  # over shape and pixels: by it a result is known again
+
+
+class Decoder:
+    """A few children that decode, each one photo at a time; started when first needed."""
+
+    def __init__(self, children: int = 2, seconds: float = _SECONDS) -> None:
+        self._seconds = seconds
+        self._idle: queue.LifoQueue[_Child | None] = queue.LifoQueue()
+        for _ in range(children):
+            self._idle.put(None)
+
+    def decode(self, data: bytes) -> DecodedPhoto:
+        """Decode bytes of JPEG, PNG, WebP or HEIC; UnreadableImage or ImageTooLarge says what is wrong with them."""
+        if len(data) > MAX_BYTES:
+            raise ImageTooLarge(f"got an image of {len(data):,} bytes, wanted at most {MAX_BYTES:,}")
+        child = self._idle.get()
+        alive: _Child | None = None
+        try:
+            child = child or _Child()
+            about, png = child.ask(data, self._seconds)
+            alive = child
+        except (OSError, struct.error):
+            raise UnreadableImage(
+                f"got an image that took more than {self._seconds:g} seconds or {_MEMORY_BYTES >> 20} MB to decode; "
+                "wanted an ordinary photo; save it anew with another program"
+            ) from None
+        finally:
+            if alive is None and child is not None:
+                child.kill()
+            self._idle.put(alive)
+        if "code" in about:
+            raise _ERRORS[about["code"]](about["message"])
+        return DecodedPhoto(png, about["width"], about["height"], about["pixels_sha256"])
+
+    def close(self) -> None:
+        """End the children that are idle."""
+        for _ in range(self._idle.qsize()):
+            if (child := self._idle.get()) is not None:
+                child.kill()
+            self._idle.put(None)
+
+
+class _Child:
+    """One process that decodes, and its two pipes."""
+
+    def __init__(self) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "core.decoder"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, close_fds=True
+        )
+
+    def ask(self, data: bytes, seconds: float) -> tuple[dict[str, Any], bytes]:
+        """Return what the child says of bytes; OSError or struct.error where it dies or is killed over it."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        overdue = threading.Timer(seconds, self._process.kill)
+        overdue.start()
+        try:
+            _write(self._process.stdin, data)
+            return json.loads(_read(self._process.stdout)), _read(self._process.stdout)
+        finally:
+            overdue.cancel()
+
+    def kill(self) -> None:
+        """End the process and close its pipes."""
+        self._process.kill()
+        self._process.wait()
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe is not None:
+                _close(pipe)
+
+
+def main() -> None:
+    """Decode what comes in on stdin until it ends: the child's side."""
+    resource.setrlimit(resource.RLIMIT_AS, (_MEMORY_BYTES, _MEMORY_BYTES))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+    while True:
+        try:
+            data = _read(sys.stdin.buffer)
+        except struct.error:
+            return
+        about, png = _decoded(data)
+        _write(sys.stdout.buffer, json.dumps(about).encode())
+        _write(sys.stdout.buffer, png)
+
+
+def _decoded(data: bytes) -> tuple[dict[str, Any], bytes]:
+    try:
+        photo = read_photo(data)
+    except PreferError as error:
+        return {"code": error.code, "message": str(error)}, b""
+    width, height = photo.size
+    digest = pixels_sha256(photo.pixels.shape, photo.pixels.tobytes())
+    return {"width": width, "height": height, "pixels_sha256": digest}, encode_photo(photo, "png")
+
+
+def pixels_sha256(shape: tuple[int, ...], pixels: bytes) -> str:
+    """Return the digest of a picture's pixels, whatever file format they came in."""
+    return hashlib.sha256(f"{shape}".encode() + pixels).hexdigest()
+
+
+def _read(pipe: IO[bytes]) -> bytes:
+    (length,) = _LENGTH.unpack(pipe.read(_LENGTH.size))
+    data = pipe.read(length)
+    if len(data) < length:
+        raise struct.error(f"got {len(data)} bytes, wanted {length}")
+    return data
+
+
+def _write(pipe: IO[bytes], data: bytes) -> None:
+    pipe.write(_LENGTH.pack(len(data)))
+    pipe.write(data)
+    pipe.flush()
+
+
+def _close(pipe: IO[bytes]) -> None:
+    with contextlib.suppress(BrokenPipeError):  # what was still to be sent has no reader any more
+        pipe.close()
+
+
+if __name__ == "__main__":
+    main()
