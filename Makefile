@@ -44,5 +44,5 @@ $(STAMP): pyproject.toml constraints.txt
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || \
 	  { echo "python's venv module is missing; on Debian and Ubuntu: apt-get install python3-venv"; exit 1; }
 	@echo "Installing into $(VENV) (once; about two minutes)..."
-	@$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev]'
+	@$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev]' -e clients/python
 	@touch $@
