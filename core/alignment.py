@@ -46,7 +46,11 @@ def crop(pixels: np.ndarray, matrix: np.ndarray, side: int) -> np.ndarray:
     scale = float(np.sqrt(abs(np.linalg.det(matrix[:, :2]))))
     factor = max(1, round(1 / scale)) if scale < 1 else 1
     large = cv2.warpAffine(
-        pixels, _pixel_centres(matrix * factor, factor), (side * factor,) * 2, flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT_101
+        pixels,
+        _pixel_centres(matrix * factor),
+        (side * factor,) * 2,
+        flags=cv2.INTER_CUBIC,
+        borderMode=cv2.BORDER_REFLECT_101,
     )
     return large if factor == 1 else cv2.resize(large, (side, side), interpolation=cv2.INTER_AREA)
 
@@ -55,12 +59,10 @@ def paste(pixels: np.ndarray, aligned: np.ndarray, restored: np.ndarray, matrix:
     """Add to pixels (H, W, 3) what restoration changed of the aligned crop, under the soft mask."""
     height, width = pixels.shape[:2]
     side = aligned.shape[0]
-    inverse = cv2.invertAffineTransform(_pixel_centres(matrix, 1))
+    inverse = cv2.invertAffineTransform(_pixel_centres(matrix))
     change = (restored.astype(np.float32) - aligned.astype(np.float32)) * soft_mask(side)[..., None]
     moved = cv2.warpAffine(change, inverse, (width, height), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_CONSTANT)
-    reach = cv2.warpAffine(
-        (soft_mask(side) > 0).astype(np.float32), inverse, (width, height), flags=cv2.INTER_NEAREST
-    )
+    reach = cv2.warpAffine((soft_mask(side) > 0).astype(np.float32), inverse, (width, height), flags=cv2.INTER_NEAREST)
     moved[reach == 0] = 0  # cubic interpolation rings a little past the mask
     return np.clip(np.rint(pixels.astype(np.float32) + moved), 0, 255).astype(np.uint8)
 
@@ -73,9 +75,8 @@ def soft_mask(side: int) -> np.ndarray:
     return np.outer(ramp, ramp).astype(np.float32)
 
 
-def _pixel_centres(matrix: np.ndarray, factor: int) -> np.ndarray:
+def _pixel_centres(matrix: np.ndarray) -> np.ndarray:
     """Return the map between pixel indices: coordinates here count from a pixel's edge, OpenCV's from its centre."""
-    del factor
     shift = 0.5 - matrix[:, :2] @ np.array([0.5, 0.5])
     moved = matrix.copy()
     moved[:, 2] -= shift

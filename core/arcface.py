@@ -241,7 +241,9 @@ class _Graph:
             target: Tensor = getattr(module, name)
             value = torch.from_numpy(self.weight(source).copy())
             if target.numel() != value.numel():
-                raise UnknownGraph(f"{self._name}: {source} has shape {tuple(value.shape)}, wanted {tuple(target.shape)}")
+                raise UnknownGraph(
+                    f"{self._name}: {source} has shape {tuple(value.shape)}, wanted {tuple(target.shape)}"
+                )
             target.copy_(value.reshape(target.shape))
 
 
@@ -295,7 +297,8 @@ class _Writer:
     def norm(self, x: str, module: nn.Module) -> str:
         """Add a batch norm."""
         assert isinstance(module, nn.modules.batchnorm._BatchNorm)
-        assert module.running_mean is not None and module.running_var is not None
+        assert module.running_mean is not None
+        assert module.running_var is not None
         values = (module.weight, module.bias, module.running_mean, module.running_var)
         return self.add("BatchNormalization", [x, *map(self.store, values)], epsilon=module.eps)
 
@@ -307,8 +310,10 @@ class _Writer:
             gain, shift = _gain_and_shift(norm)
             weight, bias = weight * gain[:, None, None, None], nn.Parameter(shift)
         stored = [self.store(weight), *([] if bias is None else [self.store(bias)])]
-        pads = list(module.padding) * 2  # type: ignore[arg-type]
-        x = self.add("Conv", [x, *stored], kernel_shape=list(module.kernel_size), strides=list(module.stride), pads=pads)
+        pads = list(module.padding) * 2
+        x = self.add(
+            "Conv", [x, *stored], kernel_shape=list(module.kernel_size), strides=list(module.stride), pads=pads
+        )
         return x if self._folded or isinstance(norm, nn.Identity) else self.norm(x, norm)
 
     def prelu(self, x: str, module: nn.PReLU) -> str:
@@ -332,6 +337,7 @@ class _Writer:
 def _gain_and_shift(norm: nn.Module) -> tuple[Tensor, Tensor]:
     """Return a batch norm in eval mode as gain and shift."""
     assert isinstance(norm, nn.modules.batchnorm._BatchNorm)
-    assert norm.running_mean is not None and norm.running_var is not None
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
     gain = norm.weight / (norm.running_var + norm.eps).sqrt()
     return gain, norm.bias - norm.running_mean * gain

@@ -19,7 +19,7 @@ from diffusers import (
     UNet2DConditionModel,
 )
 from safetensors.torch import load_file
-from torch import Tensor, nn
+from torch import Tensor
 from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
 from core.arcface import IResNet, load_recognizer

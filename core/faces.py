@@ -8,6 +8,7 @@ from insightface.app import FaceAnalysis
 
 from core.errors import MissingBundle
 
+Box = tuple[float, float, float, float]  # x0, y0, x1, y1 in pixels of the photograph
 _SIDES = (640, 320, 160)  # px of the square that the detector sees: large for groups, small for portraits
 _THRESHOLD = 0.5
 
@@ -19,7 +20,7 @@ class Face:
     Landmarks: left eye, right eye, nose, left and right mouth corner, as seen in the picture.
     """
 
-    box: tuple[float, float, float, float]
+    box: Box
     landmarks: np.ndarray
     score: float
 

@@ -6,6 +6,7 @@ import tempfile
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pillow_heif
@@ -17,7 +18,11 @@ FORMATS = ("JPEG", "PNG", "WEBP", "HEIF")
 MAX_BYTES = 20 * 2**20
 MAX_PIXELS = 40_000_000
 MIN_SIDE, MAX_SIDE = 32, 8192
-_ENCODERS = {"png": ("PNG", {}), "jpeg": ("JPEG", {"quality": 95, "subsampling": 0}), "webp": ("WEBP", {"lossless": True})}
+_ENCODERS: dict[str, tuple[str, dict[str, Any]]] = {
+    "png": ("PNG", {}),
+    "jpeg": ("JPEG", {"quality": 95, "subsampling": 0}),
+    "webp": ("WEBP", {"lossless": True}),
+}
 
 
 @dataclass(frozen=True)
@@ -81,7 +86,7 @@ def write_atomically(path: Path, data: bytes) -> None:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(partial, path)
+        Path(partial).replace(path)
     except BaseException:
         Path(partial).unlink(missing_ok=True)
         raise

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from core.backbone import Backbone
 
 
-
 class TextEncoders(Protocol):
     """SDXL's pair of text encoders with their tokenizers: a Backbone has them, and so has a pretraining run."""
 
