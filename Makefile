@@ -10,7 +10,7 @@ THREADS ?= 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export OMP_NUM_THREADS ?= $(THREADS)
 
-.PHONY: help install demo test prove check bench clean
+.PHONY: help install demo test prove check bench judge clean
 
 help: ## list these commands
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -34,6 +34,13 @@ check: $(STAMP) ## style, types, and who may import whom
 
 bench: $(STAMP) ## how fast: personalizing, restoring, against the plain alternative
 	$(BIN)/python -m lab.bench
+
+JUDGE := .work/judges
+judge: ## fetch the judge of published figures into .work/judges (7 MB are kept; needs npm)
+	@mkdir -p $(JUDGE)
+	cd $(JUDGE) && npm pack --silent @vladmandic/human@3.3.6 && \
+	  tar xzf vladmandic-human-3.3.6.tgz --strip-components=2 package/models/faceres.json package/models/faceres.bin && \
+	  rm vladmandic-human-3.3.6.tgz
 
 clean: ## remove the environment and everything generated
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache demo-output build *.egg-info

@@ -38,6 +38,7 @@ class TrainOptions:
     literal_prior_norm: bool = False  # eq. 4 as a norm, not as a mean square
     identity_weight: float = 0.5  # of the identity loss on x0-hat; 0 = the paper's losses only
     identity_every: int = 2  # steps from one identity loss to the next
+    quality_tokens: bool = True  # y ends with the Q_i of its reference while training
     control: bool = False  # the ControlNet sees a degraded reference while training
     evaluate_every: int = 20  # steps from one held-out ID to the next
     early_stop: int | None = None  # steps without a better held-out ID; None = all references are trained on

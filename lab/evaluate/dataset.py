@@ -1,0 +1,100 @@
+"""A folder of people: `person/photo.jpg`, as aligned crops or as whole photographs; what is unusable is listed."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from core.alignment import alignment, crop
+from core.backbone import Backbone
+from core.errors import ImageTooLarge, InvalidOption, UnreadableImage
+from core.images import read_photo_file
+
+Frame = Literal["auto", "aligned", "whole"]
+ENDINGS = {".jpg", ".jpeg", ".png", ".webp", ".heic", ".heif"}
+
+
+@dataclass(frozen=True)
+class Photo:
+    """One usable photograph: its aligned crop (3, S, S) in [-1, 1], and the digest of the file it came from."""
+
+    name: str  # person/file
+    crop: Tensor
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """A photo or a person that could not be used, and why."""
+
+    name: str
+    reason: str
+
+
+def list_people(root: Path) -> dict[str, tuple[str, ...]]:
+    """Return the photo files of every person by name; InvalidOption where the folder holds no people."""
+    if not root.is_dir():
+        raise InvalidOption(f"got --dataset {root}, which is no folder; wanted one of person/photo.jpg")
+    people = {
+        folder.name: tuple(sorted(p.name for p in folder.iterdir() if p.suffix.lower() in ENDINGS))
+        for folder in sorted(root.iterdir())
+        if folder.is_dir()
+    }
+    people = {person: files for person, files in people.items() if files}
+    if not people:
+        raise InvalidOption(f"got --dataset {root}, which holds no person/photo.jpg; wanted a folder for each person")
+    return people
+
+
+def read_crops(
+    root: Path, names: Sequence[str], backbone: Backbone, frame: Frame
+) -> tuple[dict[str, Photo], list[Skipped]]:
+    """Read photos as aligned crops at the backbone's resolution; those that cannot be are skipped, with the reason."""
+    photos, skipped = {}, []
+    for name in names:
+        try:
+            photos[name] = Photo(name, _crop(root / name, backbone, frame), _sha256(root / name))
+        except (UnreadableImage, ImageTooLarge) as error:
+            skipped.append(Skipped(name, str(error).removeprefix(f"{root / name}: ")))
+    return photos, skipped
+
+
+def as_tensor(pixels: np.ndarray) -> Tensor:
+    """Turn (H, W, 3) uint8 into (3, H, W) in [-1, 1]."""
+    return torch.from_numpy(np.array(pixels)).permute(2, 0, 1).float() / 127.5 - 1
+
+
+def as_pixels(x: Tensor) -> np.ndarray:
+    """Turn (3, H, W) in [-1, 1] into (H, W, 3) uint8."""
+    return ((x.clamp(-1, 1) + 1) * 127.5).round().byte().permute(1, 2, 0).cpu().numpy()
+
+
+def _crop(path: Path, backbone: Backbone, frame: Frame) -> Tensor:
+    """Return the crop: a square picture counts as aligned already, unless told otherwise."""
+    pixels = read_photo_file(path).pixels
+    square = pixels.shape[0] == pixels.shape[1]
+    if frame == "aligned" and not square:
+        raise UnreadableImage(f"got a picture of {pixels.shape[1]}x{pixels.shape[0]}, wanted a square aligned crop")
+    if frame == "whole" or not square:
+        pixels = _aligned(pixels, backbone)
+    side = backbone.resolution
+    return functional.interpolate(as_tensor(pixels)[None], size=(side, side), mode="area")[0]
+
+
+def _aligned(pixels: np.ndarray, backbone: Backbone) -> np.ndarray:
+    """Cut the largest face out of a whole photograph."""
+    faces = backbone.detector.detect(pixels)
+    if not faces:
+        raise UnreadableImage("got a photo in which no face was found, wanted one with a face")
+    side = backbone.resolution
+    return crop(pixels, alignment(faces[0].landmarks, side), side)
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -1,0 +1,143 @@
+"""Which photos are references, which are tests, and how each is degraded: drawn from the file names, and hashed.
+
+The same names give the same manifest on every machine, so that no figure can be bought by drawing again. Degradations
+are of the first order, in FaceMe's ranges stated for crops of 512 px; LQ references come from the same ranges.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from core.degradation import Degradation, degrade, draw
+
+COMMITTED = Path(__file__).with_name("manifest.json")
+FORMAT = "idprefer-manifest-1"
+SEVERITIES = ("light", "medium", "heavy")
+LEVELS = ("level 1", "level 2", "level 3", "level 4", "level 5")  # fifths of the ranges, for Figure 1
+REFERENCES = 5
+GOOD_REFERENCES = 3  # of the five stay as they are: the paper's mean
+# FaceMe's ranges, from harmless to worst: blur sigma, downsampling, noise, JPEG quality.
+_BEST, _WORST = (0.2, 1.0, 0.0, 100.0), (10.0, 16.0, 15.0, 30.0)
+
+
+@dataclass(frozen=True)
+class Spoiling:
+    """One degradation with the seed of its noise."""
+
+    degradation: Degradation
+    seed: int
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Degrade x (3, S, S) in [-1, 1]."""
+        return degrade(x, self.degradation, torch.Generator().manual_seed(self.seed))
+
+
+@dataclass(frozen=True)
+class ReferenceEntry:
+    """One reference photo."""
+
+    photo: str  # person/file
+    good: bool  # stays as it is in the main table
+    spoiling: Spoiling  # what makes it an LQ reference, where it is to be one
+
+
+@dataclass(frozen=True)
+class TestEntry:
+    """One test photo with its degraded versions."""
+
+    photo: str
+    seed: int  # of the sampling noise, whatever row restores it
+    inputs: dict[str, Spoiling]  # by severity and by level
+
+
+@dataclass(frozen=True)
+class PersonEntry:
+    """One person's references and tests."""
+
+    person: str
+    references: tuple[ReferenceEntry, ...]  # best kept first: with n good ones, the first n stay as they are
+    tests: tuple[TestEntry, ...]
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """Everybody who is evaluated."""
+
+    people: tuple[PersonEntry, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the manifest as JSON knows it."""
+        return {"format": FORMAT, "people": [asdict(person) for person in self.people]}
+
+    @property
+    def sha256(self) -> str:
+        """Return the digest of the manifest's one JSON form."""
+        return hashlib.sha256(self.text().encode()).hexdigest()
+
+    def text(self) -> str:
+        """Return the one JSON form: one person a line."""
+        people = ",\n".join(json.dumps(asdict(person), sort_keys=True) for person in self.people)
+        return f'{{"format": "{FORMAT}", "people": [\n{people}\n]}}\n'
+
+    def limited(self, people: int | None, photos: int | None) -> "Manifest":
+        """Return the first people, and of each the first test photos."""
+        kept = self.people if people is None else self.people[:people]
+        return Manifest(tuple(replace(p, tests=p.tests if photos is None else p.tests[:photos]) for p in kept))
+
+    def where(self, names: Sequence[str]) -> "Manifest":
+        """Return the manifest of some of the people."""
+        return Manifest(tuple(p for p in self.people if p.person in names))
+
+
+def make_manifest(people: Mapping[str, Sequence[str]]) -> tuple[Manifest, list[str]]:
+    """Draw a manifest from the photo names of each person; returns it and those who have too few photos."""
+    enough = {person: files for person, files in people.items() if len(files) > REFERENCES}
+    entries = tuple(_person(person, sorted(files)) for person, files in sorted(enough.items()))
+    return Manifest(entries), sorted(set(people) - set(enough))
+
+
+def _person(person: str, files: Sequence[str]) -> PersonEntry:
+    """Draw one person's entry; nobody else's photos have a say in it."""
+    generator = torch.Generator().manual_seed(_seed(person))
+    order = [f"{person}/{files[i]}" for i in torch.randperm(len(files), generator=generator).tolist()]
+    references = [
+        ReferenceEntry(photo, i < GOOD_REFERENCES, _spoiling(f"{photo} reference", None))
+        for i, photo in enumerate(order[:REFERENCES])
+    ]
+    tests = [TestEntry(photo, _seed(f"{photo} sampling"), _inputs(photo)) for photo in order[REFERENCES:]]
+    return PersonEntry(person, tuple(references), tuple(tests))
+
+
+def _inputs(photo: str) -> dict[str, Spoiling]:
+    return {name: _spoiling(f"{photo} {name}", name) for name in (*SEVERITIES, *LEVELS)}
+
+
+def _spoiling(key: str, severity: str | None) -> Spoiling:
+    """Draw a degradation by a key: the photo and what it is for."""
+    seed = _seed(key)
+    generator = torch.Generator().manual_seed(seed)
+    drawn = draw(generator, severity) if severity not in LEVELS else _draw_level(generator, LEVELS.index(severity))
+    return Spoiling(_rounded(drawn), seed)
+
+
+def _draw_level(generator: torch.Generator, level: int) -> Degradation:
+    """Draw from one fifth of the ranges."""
+    shares = (level + torch.rand(4, generator=generator)) / len(LEVELS)
+    rows = zip(_BEST, _WORST, shares.tolist(), strict=True)
+    sigma, down, noise, jpeg = (best + share * (worst - best) for best, worst, share in rows)
+    return Degradation(sigma, sigma, 0.0, down, noise, jpeg)
+
+
+def _rounded(degradation: Degradation) -> Degradation:
+    """Return a draw with as many digits as anybody needs: another machine's last bit must not change the hash."""
+    return Degradation(**{name: round(value, 4) for name, value in asdict(degradation).items()})
+
+
+def _seed(key: str) -> int:
+    return int(hashlib.sha256(f"idprefer {key}".encode()).hexdigest()[:8], 16)
