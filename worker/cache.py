@@ -1,17 +1,19 @@
-"""What a worker process keeps warm: the one backbone, and the adapters used last, counted in bytes."""
+"""What a worker process keeps warm: the one backbone, and the adapters and references used last, counted in bytes."""
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import Generic, TypeVar
 
-from torch import Tensor
-
+from core.assessment import Assessment
 from core.backbone import Backbone, load_backbone
 from core.injector import Adapter
+
+T = TypeVar("T")
 
 
 @dataclass
@@ -33,72 +35,90 @@ class Networks:
         return load_backbone(self.folder, self.device)
 
 
-class AdapterCache:
-    """Adapters by id, the least recently used thrown out first; one that many ask for is loaded once."""
+class Warm(Generic[T]):
+    """Things of people in memory, the least recently used thrown out first; one that many ask for is loaded once."""
 
-    def __init__(self, limit_bytes: int) -> None:
-        self._limit_bytes = limit_bytes
-        self._kept: OrderedDict[str, _Kept] = OrderedDict()
-        self._loading: dict[str, Future[Adapter]] = {}
+    def __init__(self, limit_bytes: int, size_bytes: Callable[[T], int]) -> None:
+        self._limit_bytes, self._size_bytes = limit_bytes, size_bytes
+        self._kept: OrderedDict[str, _Kept[T]] = OrderedDict()
+        self._loading: dict[str, Future[T]] = {}
         self._lock = threading.Lock()
 
-    def get(self, adapter_id: str, identity_id: str, load: Callable[[], Adapter]) -> Adapter:
-        """Return an adapter from memory, or load it; a failure to load is everybody's who waits for it."""
+    def get(self, key: str, identity_id: str, load: Callable[[], T]) -> T:
+        """Return a thing from memory, or load it; a failure to load is everybody's who waits for it."""
         with self._lock:
-            if adapter_id in self._kept:
-                self._kept.move_to_end(adapter_id)
-                return self._kept[adapter_id].adapter
-            future = self._loading.get(adapter_id)
+            if key in self._kept:
+                self._kept.move_to_end(key)
+                return self._kept[key].value
+            future = self._loading.get(key)
             mine = future is None
             if future is None:
-                future = self._loading[adapter_id] = Future()
+                future = self._loading[key] = Future()
         if not mine:
             return future.result()
-        return self._load(adapter_id, identity_id, load, future)
+        return self._load(key, identity_id, load, future)
 
-    def warm(self) -> list[str]:
-        """Return the ids of the adapters in memory, the most recently used first."""
+    def keys(self) -> list[str]:
+        """Return what is in memory, the most recently used first."""
         with self._lock:
             return list(reversed(self._kept))
 
     def forget(self, identity_id: str | None = None) -> None:
-        """Throw out the adapters of one person, or all of them: who is erased must not stay in memory."""
+        """Throw out what is one person's, or everything: who is erased must not stay in memory."""
         with self._lock:
-            for adapter_id, kept in list(self._kept.items()):
+            for key, kept in list(self._kept.items()):
                 if identity_id in (None, kept.identity_id):
-                    del self._kept[adapter_id]
+                    del self._kept[key]
 
-    def _load(self, adapter_id: str, identity_id: str, load: Callable[[], Adapter], future: Future[Adapter]) -> Adapter:
+    def _load(self, key: str, identity_id: str, load: Callable[[], T], future: Future[T]) -> T:
         try:
-            adapter = load()
+            value = load()
         except BaseException as error:
             future.set_exception(error)
             raise
         else:
-            future.set_result(adapter)
-            self._keep(adapter_id, _Kept(adapter, identity_id, sum(t.nbytes for t in _tensors(adapter))))
-            return adapter
+            future.set_result(value)
+            self._keep(key, _Kept(value, identity_id, self._size_bytes(value)))
+            return value
         finally:
             with self._lock:
-                del self._loading[adapter_id]
+                del self._loading[key]
 
-    def _keep(self, adapter_id: str, kept: "_Kept") -> None:
+    def _keep(self, key: str, kept: "_Kept[T]") -> None:
         with self._lock:
-            self._kept[adapter_id] = kept
+            self._kept[key] = kept
             while len(self._kept) > 1 and sum(k.size_bytes for k in self._kept.values()) > self._limit_bytes:
                 self._kept.popitem(last=False)
 
 
 @dataclass(frozen=True)
-class _Kept:
-    """One adapter in memory, and whose it is."""
+class _Kept(Generic[T]):
+    """One thing in memory, and whose it is."""
 
-    adapter: Adapter
+    value: T
     identity_id: str
     size_bytes: int
 
 
-def _tensors(adapter: Adapter) -> Iterator[Tensor]:
-    yield from adapter.lora.values()
-    yield from (adapter.prompt.embeds, adapter.prompt.pooled, adapter.identity.first, adapter.identity.second)
-    yield from (adapter.references, adapter.second_references)
+class Caches:
+    """What one worker process holds of people: their adapters, and their references as they are aligned."""
+
+    def __init__(self, limit_bytes: int) -> None:
+        self.adapters: Warm[Adapter] = Warm(limit_bytes, adapter_bytes)
+        self.references: Warm[Assessment] = Warm(limit_bytes // 4, _assessment_bytes)
+
+    def forget(self, identity_id: str | None = None) -> None:
+        """Throw out what is one person's, or everything."""
+        self.adapters.forget(identity_id)
+        self.references.forget(identity_id)
+
+
+def adapter_bytes(adapter: Adapter) -> int:
+    """Return how much memory an adapter takes."""
+    small = (adapter.prompt.embeds, adapter.prompt.pooled, adapter.identity.first, adapter.identity.second)
+    tensors = [*adapter.lora.values(), *small, adapter.references, adapter.second_references]
+    return sum(tensor.nbytes for tensor in tensors)
+
+
+def _assessment_bytes(assessment: Assessment) -> int:
+    return 0 if assessment.reference is None else assessment.reference.crop.nbytes
