@@ -54,6 +54,7 @@ def restore(
     face: Annotated[int | None, typer.Option(help="Which face, counted from 0, largest first.")] = None,
     box: Annotated[str | None, typer.Option(metavar="X,Y,W,H", help="Where the face is, in pixels.")] = None,
     steps: Annotated[int | None, typer.Option(help="Sampling steps.")] = None,
+    preset: Annotated[str, typer.Option(help="fast, balanced or best.")] = "fast",
     comparison: Annotated[Path | None, typer.Option(help="Also write a before and after picture.")] = None,
     bundle: Bundle = "mini",
     as_json: AsJson = False,
@@ -61,8 +62,8 @@ def restore(
     """Restore a person's face in a photo; everything outside the face stays as it was, to the bit."""
     from cli import restore
 
-    choices = restore.Choices(bundle, adapter, references, fidelity, seed, face, box, steps)
-    restore.run(photo, output, choices, comparison=comparison, as_json=as_json)
+    choices = restore.Choices(bundle, adapter, references, fidelity, seed, face, box, steps, preset)
+    restore.run(photo, output, choices, compared=comparison, as_json=as_json)
 
 
 @app.command()

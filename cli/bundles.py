@@ -7,9 +7,11 @@ from typing import Any
 import torch
 import typer
 from diffusers import AutoencoderKL, AutoencoderTiny, ControlNetModel, UNet2DConditionModel
+from diffusers.utils import logging as diffusers_logging
 from rich.console import Console
 from rich.table import Table
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
+from transformers.utils import logging as transformers_logging
 
 from cli.folders import find_bundle
 from core.backbone import Backbone, files_digest, load_backbone, read_manifest, verify_files
@@ -27,6 +29,9 @@ _TEXT_PARTS = {"text_encoder": CLIPTextModel, "text_encoder_2": CLIPTextModelWit
 
 def load(name: str, device: str = "auto") -> Backbone:
     """Load a bundle; `auto` means this machine's accelerator where there is one."""
+    for logging in (diffusers_logging, transformers_logging):  # what they say of our own configs helps nobody
+        logging.set_verbosity_error()
+        logging.disable_progress_bar()
     folder = find_bundle(name)
     if not read_manifest(folder).get("weights", True):
         raise MissingBundle(f"got bundle {name!r}, which has shapes but no weights; wanted one that can restore")

@@ -41,7 +41,7 @@ class Photo:
 def read_photo(data: bytes) -> Photo:
     """Decode JPEG, PNG, WebP or HEIC bytes of one frame; UnreadableImage or ImageTooLarge says what is wrong."""
     if len(data) > MAX_BYTES:
-        raise ImageTooLarge(f"got an image of {len(data):,} bytes, wanted at most {MAX_BYTES:,}")
+        raise ImageTooLarge(f"got an image of more than {MAX_BYTES:,} bytes, wanted at most that; make it smaller")
     pillow_heif.register_heif_opener()
     try:
         with warnings.catch_warnings(), Image.open(io.BytesIO(data), formats=FORMATS) as image:
@@ -60,9 +60,10 @@ def read_photo(data: bytes) -> Photo:
 def read_photo_file(path: Path) -> Photo:
     """Decode an image file; the error names the file."""
     try:
-        return read_photo(path.read_bytes())
-    except FileNotFoundError:
-        raise UnreadableImage(f"got {path}, where there is no file; wanted an image") from None
+        with path.open("rb") as file:
+            return read_photo(file.read(MAX_BYTES + 1))
+    except OSError as error:
+        raise UnreadableImage(f"got {path}, which cannot be read ({error.strerror}); wanted an image") from None
     except (UnreadableImage, ImageTooLarge) as error:
         raise type(error)(f"{path}: {error}") from None
 

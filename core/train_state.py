@@ -7,6 +7,8 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load, save
 from torch import Tensor
 
 from core.backbone import Backbone
@@ -37,6 +39,21 @@ class TrainState:
         """Return the state kept as tensors and metadata."""
         values: dict[str, Any] = json.loads(metadata["training"])
         return TrainState(tensors, **values)
+
+
+def pack_state(state: TrainState) -> bytes:
+    """Return a state as the bytes of a safetensors file."""
+    return save(state.tensors, state.metadata())
+
+
+def unpack_state(data: bytes) -> TrainState:
+    """Return the state that bytes hold; InvalidOption where they are no checkpoint."""
+    try:
+        tensors = load(data)
+        header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+        return TrainState.from_parts(tensors, header["__metadata__"])
+    except (SafetensorError, KeyError, TypeError, ValueError) as error:
+        raise InvalidOption(f"got bytes that are no checkpoint ({error}), wanted a whole one; start anew") from error
 
 
 def fingerprint(backbone: Backbone, references: Sequence[Reference], options: TrainOptions) -> str:

@@ -1,0 +1,59 @@
+"""`idprefer demo`: the main job once through, on portraits that come along or on one's own photos."""
+
+from pathlib import Path
+from time import perf_counter
+
+from rich.console import Console
+
+from cli.bundles import load
+from cli.outputs import check_writable, write
+from cli.personalize import learn
+from cli.references import print_table, read_references, usable_references
+from cli.restore import before_and_after, describe, restored_face
+from cli.scene import demo_scene
+from core.errors import InvalidOption
+from core.images import Photo, encode_photo, read_photo_file
+from core.options import RestoreOptions, TrainOptions
+from core.person import person_of_adapter
+from core.restoration import Wish, pasted
+
+_PRESET = "fast"
+
+
+def run(references: Path | None, photo: Path | None, output: Path, bundle: str) -> None:
+    """Personalize, restore, and write adapter, restored photo and comparison into a folder."""
+    if (references is None) != (photo is None):
+        raise InvalidOption("got one of --references and --photo, wanted both for your own photos, or neither")
+    start = perf_counter()
+    for name in ("me.safetensors", "restored.png", "comparison.png"):
+        check_writable(output / name)
+    if references is None or photo is None:
+        references, photo = write_scene(output)
+    console = Console()
+    spoilt = read_photo_file(photo)
+    backbone = load(bundle)
+    # 1. personalize
+    verdicts = read_references(backbone, references)
+    print_table(verdicts, console)
+    usable = usable_references(verdicts, references)
+    adapter = learn(backbone, usable, TrainOptions.preset(_PRESET), output / "me.safetensors", None)
+    # 2. restore
+    wish = Wish(person_of_adapter(backbone, adapter))
+    face = restored_face(backbone, spoilt, wish, RestoreOptions.preset(_PRESET))
+    restored = pasted(spoilt, [face])
+    # 3. show
+    write(output / "restored.png", encode_photo(restored))
+    picture = before_and_after(spoilt, restored, face.evidence)
+    write(output / "comparison.png", encode_photo(Photo(picture)))
+    describe(face.evidence, output / "restored.png", console)
+    console.print(f"look at {output / 'comparison.png'} ({perf_counter() - start:.0f} s)", highlight=False)
+
+
+def write_scene(output: Path) -> tuple[Path, Path]:
+    """Write the demo's own references and spoilt photo; returns the folder of references and the photo."""
+    scene = demo_scene()
+    references, photo = output / "demo_references", output / "photo.png"
+    for number, pixels in enumerate(scene.references, start=1):
+        write(references / f"reference_{number}.png", encode_photo(Photo(pixels)))
+    write(photo, encode_photo(Photo(scene.photo)))
+    return references, photo

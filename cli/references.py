@@ -1,0 +1,72 @@
+"""A folder of reference photos -> what can be learned from, and a table that says of each photo why or why not."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from cli.folders import photos_in
+from core.assessment import Assessment, accepted_references, assess_photo, compared
+from core.backbone import Backbone
+from core.errors import ImageTooLarge, NoUsableReference, UnreadableImage
+from core.images import read_photo_file
+from core.references import Reference
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What is made of one file."""
+
+    path: Path
+    assessment: Assessment | None  # None: no image
+    explanation: str = ""
+
+    @property
+    def usable(self) -> bool:
+        """Say whether the photo can be learned from."""
+        return self.assessment is not None and self.assessment.accepted
+
+
+def read_references(backbone: Backbone, folder: Path) -> list[Verdict]:
+    """Judge every photo of a folder, alone and among the others."""
+    verdicts = [_verdict(backbone, path) for path in photos_in(folder)]
+    photos = [i for i, verdict in enumerate(verdicts) if verdict.assessment is not None]
+    together = compared(backbone, [one.assessment for one in verdicts if one.assessment is not None])
+    for i, assessment in zip(photos, together, strict=True):
+        verdicts[i] = Verdict(verdicts[i].path, assessment, assessment.explanation)
+    return verdicts
+
+
+def usable_references(verdicts: Sequence[Verdict], folder: Path) -> list[Reference]:
+    """Return what can be learned from; NoUsableReference, with the reasons, where that is nothing."""
+    references = accepted_references([verdict.assessment for verdict in verdicts if verdict.assessment is not None])
+    if not references:
+        reasons = "; ".join(f"{verdict.path.name}: {verdict.explanation}" for verdict in verdicts[:5])
+        raise NoUsableReference(f"got {folder} without a usable photo, wanted at least one ({reasons})")
+    return references
+
+
+def print_table(verdicts: Sequence[Verdict], console: Console) -> None:
+    """Print quality score and words of every photo, and why one was refused; warn where only one is left."""
+    table = Table("photo", "quality", "looks", "used", box=None, title="References", title_justify="left")
+    for verdict in verdicts:
+        reference = verdict.assessment.reference if verdict.assessment is not None else None
+        score, words = ("", "") if reference is None else (f"{reference.quality.score:.2f}", _words(reference))
+        table.add_row(verdict.path.name, score, words, "yes" if verdict.usable else f"no: {verdict.explanation}")
+    console.print(table, highlight=False)
+    if sum(verdict.usable for verdict in verdicts) == 1:
+        console.print("warning: only one photo can be used; about five make a better likeness", style="yellow")
+
+
+def _verdict(backbone: Backbone, path: Path) -> Verdict:
+    try:
+        photo = read_photo_file(path)
+    except (UnreadableImage, ImageTooLarge) as error:
+        return Verdict(path, None, str(error).removeprefix(f"{path}: "))
+    return Verdict(path, assess_photo(backbone, photo))
+
+
+def _words(reference: Reference) -> str:
+    return ", ".join(reference.quality.words)

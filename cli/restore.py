@@ -1,0 +1,142 @@
+"""`idprefer restore`: a photo in, the same photo with one face restored out, and the evidence of what was done."""
+
+import hashlib
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import typer
+from rich.console import Console
+
+from cli.bundles import load
+from cli.comparison import Panel, close_up, comparison
+from cli.outputs import check_writable, picture_format, write
+from cli.progress import sampling_bar
+from cli.references import read_references, usable_references
+from core.adapter_file import read_adapter
+from core.backbone import Backbone
+from core.errors import InvalidOption
+from core.faces import Box
+from core.images import Photo, encode_photo, read_photo_file
+from core.options import RestoreOptions
+from core.person import Person, person_of_adapter, person_of_references
+from core.restoration import Evidence, RestoredFace, Wish, pasted, prepare, restore_faces
+
+
+@dataclass(frozen=True)
+class Choices:
+    """What the command line asks for; None leaves the default."""
+
+    bundle: str
+    adapter: Path | None
+    references: Path | None
+    fidelity: float | None
+    seed: int
+    face: int | None
+    box: str | None  # X,Y,W,H
+    steps: int | None
+    preset: str = "fast"
+
+
+def run(path: Path, output: Path, choices: Choices, *, compared: Path | None, as_json: bool) -> None:
+    """Restore one face of a photo and write it, the comparison, and what was done."""
+    # 1. everything that can be wrong without a network
+    form = picture_format(output)
+    for written in (output, compared):
+        if written is not None:
+            picture_format(written)
+            check_writable(written)
+    options = _options(choices)
+    wish = Wish(face=choices.face, box=_box(choices.box), seed=choices.seed)
+    photo = read_photo_file(path)
+    # 2. the person, and the work
+    backbone = load(choices.bundle)
+    wish = replace(wish, person=_person(backbone, choices))
+    restored = restored_face(backbone, photo, wish, options)
+    result = pasted(photo, [restored])
+    # 3. the files, then the words
+    if compared is not None:
+        picture = Photo(before_and_after(photo, result, restored.evidence))
+        write(compared, encode_photo(picture, picture_format(compared)))
+    write(output, encode_photo(result, form))
+    if as_json:
+        typer.echo(json.dumps(_report(backbone, choices, restored.evidence), indent=2))
+    else:
+        describe(restored.evidence, output, Console())
+
+
+def restored_face(backbone: Backbone, photo: Photo, wish: Wish, options: RestoreOptions) -> RestoredFace:
+    """Restore one face under a progress bar."""
+    prepared = prepare(backbone, photo, [wish])
+    with sampling_bar() as report:
+        return restore_faces(backbone, prepared, options, progress=report)[0]
+
+
+def before_and_after(photo: Photo, result: Photo, evidence: Evidence) -> np.ndarray:
+    """Return one picture: the face before and after, and the whole photo before and after below."""
+    faces = [
+        Panel(close_up(pixels, evidence.box), f"{word} (similarity {value:.2f})" if value is not None else word)
+        for pixels, word, value in (
+            (photo.pixels, "before", evidence.similarity_before),
+            (result.pixels, f"after, {evidence.tier}", evidence.similarity_after),
+        )
+    ]
+    return comparison([faces, [Panel(photo.pixels, "before"), Panel(result.pixels, "after")]])
+
+
+def describe(evidence: Evidence, output: Path, console: Console) -> None:
+    """Print in words what was done to the face."""
+    where = ", ".join(f"{side:.0f}" for side in evidence.box)
+    console.print(f"wrote {output}: the face at {where} ({evidence.tier})", highlight=False)
+    if evidence.similarity_before is not None and evidence.similarity_after is not None:
+        console.print(
+            f"similarity to the references {evidence.similarity_before:.2f} -> {evidence.similarity_after:.2f}, "
+            "by a recognizer that took no part",
+            highlight=False,
+        )
+    for remark in (evidence.fallback, evidence.warning):
+        if remark is not None:
+            console.print(f"note: {remark}", style="yellow", highlight=False)
+
+
+def _options(choices: Choices) -> RestoreOptions:
+    changes = {} if choices.steps is None else {"steps": choices.steps}
+    options = RestoreOptions.preset(choices.preset, seed=choices.seed, **changes)
+    return options if choices.fidelity is None else options.with_fidelity(choices.fidelity)
+
+
+def _box(text: str | None) -> Box | None:
+    """Return X,Y,W,H as corners."""
+    if text is None:
+        return None
+    try:
+        x, y, width, height = (float(part) for part in text.split(","))
+    except ValueError:
+        raise InvalidOption(f"got --box {text!r}, wanted four numbers X,Y,W,H in pixels") from None
+    return x, y, x + width, y + height
+
+
+def _person(backbone: Backbone, choices: Choices) -> Person | None:
+    """Return whom to restore: by the adapter, by the references, or nobody in particular."""
+    references = []
+    if choices.references is not None:
+        references = usable_references(read_references(backbone, choices.references), choices.references)
+    if choices.adapter is not None:
+        return person_of_adapter(backbone, read_adapter(choices.adapter, backbone), references)
+    return person_of_references(backbone, references) if references else None
+
+
+def _report(backbone: Backbone, choices: Choices, evidence: Evidence) -> dict[str, Any]:
+    adapter = None
+    if choices.adapter is not None:
+        digest = hashlib.sha256(choices.adapter.read_bytes()).hexdigest()
+        adapter = {"file": choices.adapter.name, "sha256": digest}
+    return {
+        "bundle": {"name": backbone.name, "digest": backbone.digest},
+        "adapter": adapter,
+        "seed": choices.seed,
+        "fidelity": choices.fidelity,
+        "faces": [evidence.as_dict()],
+    }
