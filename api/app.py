@@ -11,6 +11,8 @@ from starlette.middleware import Middleware
 from api import errors
 from api.auth import Authentication, KeyRing
 from api.dependencies import Parts
+from api.document import describe
+from api.idempotency import Replay, again
 from api.limits import JSON_BYTES, RateLimiter
 from api.middleware import Envelope, HeadAsGet
 from api.routes import (
@@ -59,17 +61,21 @@ def create_app(parts: Parts, limiter: RateLimiter) -> FastAPI:
     )
     app.state.parts = parts
     errors.install(app)
+    app.add_exception_handler(Replay, again)
     for module in _ROUTES:
         app.include_router(module.routes)
     if STUDIO.is_dir():
         app.frontend("/", directory=STUDIO, fallback=None)
+    describe(app)
     return app
 
 
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
-    async with app.state.parts.hub.running():
+    parts: Parts = app.state.parts
+    async with parts.hub.running():
         yield
+    parts.decoder.close()
 
 
 def _operation_id(route: APIRoute) -> str:

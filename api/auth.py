@@ -36,10 +36,11 @@ class Principal:
     key_id: str
     scopes: frozenset[str]
 
-    def needs(self, scope: str) -> None:
-        """Refuse a key that lacks a scope; `admin` holds the tenant's own, never the operator's."""
-        if scope not in self.scopes:
-            detail = f"got a key without the scope {scope}; wanted one that has it; make one with POST /v1/api-keys"
+    def needs(self, *scopes: str) -> None:
+        """Refuse a key that has none of these scopes."""
+        if self.scopes.isdisjoint(scopes):
+            wanted = " or ".join(scopes)
+            detail = f"got a key without the scope {wanted}; wanted one that has it; make one with POST /v1/api-keys"
             raise Refusal("forbidden", detail)
 
 

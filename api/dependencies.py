@@ -14,6 +14,7 @@ from api.idempotency import Answer, Replay, kept, mismatch
 from api.live import Hub
 from api.middleware import Metrics
 from api.requests import ApiRequest
+from core.decoder import Decoder
 from store import audit, models, queries, replays
 from store.database import Database
 from store.doorbell import Doorbell
@@ -32,6 +33,7 @@ class Parts:
     hub: Hub
     sessions: Sessions
     metrics: Metrics
+    decoder: Decoder
 
 
 @dataclass

@@ -55,6 +55,7 @@ KINDS: Mapping[str, Kind] = {
     "rate_limited": Kind(429, "Too many requests", True),
     "queue_full": Kind(429, "Too many jobs are waiting", True, 10),
     "quota_exceeded": Kind(429, "The quota is used up"),
+    "damaged_object": Kind(500, "A stored object is damaged"),
     "internal": Kind(500, "Something broke on our side", True),
     "busy": Kind(503, "The service is busy", True, 1),
     "unavailable": Kind(503, "The service is not ready", True, 5),
@@ -70,9 +71,12 @@ _BY_STATUS = {
     413: "too_large",
     415: "unsupported_media_type",
 }
+_MALFORMED = (
+    "got a body that cannot be parsed ({}); wanted well-formed JSON or multipart/form-data within the limits of this "
+    "path; check the Content-Type and the parts"
+)
 _ADVICE = {
-    "malformed_request": "got a body that cannot be parsed; wanted well-formed JSON or multipart/form-data; "
-    "check the Content-Type and the syntax",
+    "malformed_request": _MALFORMED,
     "not_found": "got a path that leads nowhere; wanted one of /openapi.json; check the path",
     "method_not_allowed": "got a method that this path does not have; wanted one of those in the Allow header",
     "too_large": "got a body over the limit of this path; wanted a smaller one; send fewer or smaller files",
@@ -128,14 +132,17 @@ def _named(request: Request, error: Exception) -> Response:
 
 def _framework(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
+    if isinstance(error.__cause__, Refusal):  # the framework wraps what reading the body raises
+        return problem(request, error.__cause__)
     code = _BY_STATUS.get(error.status_code, "internal" if error.status_code >= 500 else "invalid_request")
-    return problem(request, Refusal(code, _ADVICE.get(code, str(error.detail)), headers=error.headers or {}))
+    detail = _ADVICE.get(code, "{}").format(_text(str(error.detail)))
+    return problem(request, Refusal(code, detail, headers=error.headers or {}))
 
 
 def _invalid(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     if any(item["type"] == "json_invalid" for item in error.errors()):
-        return problem(request, Refusal("malformed_request", _ADVICE["malformed_request"]))
+        return problem(request, Refusal("malformed_request", _MALFORMED.format("it is no JSON")))
     errors = [{"pointer": _pointer(item["loc"]), "detail": _text(item["msg"])} for item in error.errors()[:20]]
     first = errors[0]
     detail = f"got a request that fails at {first['pointer']}: {first['detail']}; wanted one that /openapi.json allows"

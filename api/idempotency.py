@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pydantic import BaseModel
+from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from api.errors import Refusal
@@ -38,6 +39,12 @@ class Replay(Exception):
     """The request has been answered before: roll back, and answer the same again."""
 
     answer: Answer
+
+
+def again(request: Request, error: Exception) -> Response:
+    """Answer a request whose effect is there already as the first time."""
+    assert isinstance(error, Replay)
+    return error.answer.response()
 
 
 def answered(status: int, shown: BaseModel, **headers: str) -> Answer:

@@ -46,10 +46,8 @@ class Metrics:
 
 
 def _route(scope: Scope) -> str:
-    path = scope.get("path", "")
-    for name, value in scope.get("path_params", {}).items():
-        path = path.replace(str(value), "{" + name + "}", 1)
-    return path if "endpoint" in scope else "unmatched"
+    """Return the path's pattern: its ids would be labels without bound."""
+    return str(getattr(scope.get("route"), "path", "unmatched"))
 
 
 class Envelope:
@@ -128,4 +126,6 @@ class HeadAsGet:
                 message = {**message, "body": b""}
             await send(message)
 
-        await self.app({**scope, "method": "GET"}, receive, without_body)
+        inner = {**scope, "method": "GET"}
+        await self.app(inner, receive, without_body)
+        scope.update(inner, method="HEAD")

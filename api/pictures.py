@@ -7,32 +7,43 @@ from fastapi import Response, UploadFile
 from api.dependencies import Work
 from api.errors import Refusal
 from api.limits import IMAGE_BYTES
-from core.images import encode_photo, read_photo
+from core.decoder import Decoder
 from store.photos import Picture
 
+_KINDS = {b"\x89PNG": "image/png", b"\xff\xd8": "image/jpeg", b"RIFF": "image/webp"}
 
-def decode(file: UploadFile) -> Picture:
+
+def decode(file: UploadFile, decoder: Decoder) -> Picture:
     """Return the upright pixels of an uploaded photo, without metadata, as lossless PNG."""
-    data = file.file.read(IMAGE_BYTES + 1)
-    if not data:
-        raise Refusal("unreadable_image", "got a file of 0 bytes; wanted a JPEG, PNG, WebP or HEIC photo; choose another")
-    photo = read_photo(data)
-    width, height = photo.size
-    return Picture(encode_photo(photo, "png"), width, height, hashlib.sha256(data).hexdigest(), _name(file))
+    data = _read(file)
+    photo = decoder.decode(data)
+    return Picture(photo.png, photo.width, photo.height, hashlib.sha256(data).hexdigest(), _name(file))
 
 
-def pixels_sha256(file: UploadFile) -> str:
+def pixels_sha256(file: UploadFile, decoder: Decoder) -> str:
     """Return the digest of a picture's pixels, by which a result is known again."""
-    pixels = read_photo(file.file.read(IMAGE_BYTES + 1)).pixels
-    return hashlib.sha256(f"{pixels.shape}".encode() + pixels.tobytes()).hexdigest()
+    return decoder.decode(_read(file)).pixels_sha256
+
+
+def _read(file: UploadFile) -> bytes:
+    size = file.size or 0
+    if size == 0:
+        raise Refusal(
+            "unreadable_image", "got a file of 0 bytes; wanted a JPEG, PNG, WebP or HEIC photo; choose another"
+        )
+    if size > IMAGE_BYTES:
+        detail = f"got an image of {size:,} bytes; wanted at most {IMAGE_BYTES:,}; make it smaller"
+        raise Refusal("image_too_large", detail)
+    return file.file.read()
 
 
 def opened(work: Work, owner_id: str, blob: str | None) -> Response:
     """Return a kept picture."""
     if blob is None:
-        raise Refusal("state_conflict", "got a request for a picture that is not there yet; wait for the job to succeed")
+        detail = "got a request for a picture that is not there; wanted one whose job has succeeded; wait for it"
+        raise Refusal("state_conflict", detail)
     data = work.parts.safe.get(work.session, work.tenant_id, owner_id, blob)
-    kind = "image/png" if data.startswith(b"\x89PNG") else "image/jpeg"
+    kind = next((kind for start, kind in _KINDS.items() if data.startswith(start)), "application/octet-stream")
     return Response(data, media_type=kind, headers={"Cache-Control": "private, no-store"})
 
 

@@ -51,12 +51,12 @@ class ApiRoute(APIRoute):
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """Return the framework's handler with the scope check before it."""
         handle = super().get_route_handler()
-        scope = (self.openapi_extra or {}).get("x-scope")
+        scopes = (self.openapi_extra or {}).get("x-scopes", ())
 
         async def scoped(request: Request) -> Response:
             principal = request.scope.get("principal")
-            if scope is not None and principal is not None:
-                principal.needs(scope)
+            if scopes and principal is not None:
+                principal.needs(*scopes)
             return await handle(ApiRequest(request.scope, request.receive))
 
         return scoped

@@ -11,7 +11,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 PACKAGES = ("api", "cli", "core", "housekeeping", "lab", "store", "worker")
-API_MAY_IMPORT = {"core.options", "core.errors", "core.images"}
+API_MAY_IMPORT = {"core.options", "core.errors", "core.images", "core.decoder"}
 
 
 def _tracked() -> list[Path]:
@@ -48,7 +48,7 @@ def test_api_sees_the_torch_free_part_of_core_only() -> None:
     assert not strangers
 
 
-@pytest.mark.parametrize("module", ["core.options", "core.errors", "core.images", "cli.app"])
+@pytest.mark.parametrize("module", ["core.options", "core.errors", "core.images", "core.decoder", "cli.app"])
 def test_loads_without_torch(module: str) -> None:
     """The torch-free modules really load no torch."""
     code = f"import sys, {module}; sys.exit('torch' in sys.modules)"

@@ -16,9 +16,7 @@ routes = router("adapters")
 _FILE = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
 
 
-@routes.get(
-    "/identities/{identity_id}/adapters", response_model=Page[Adapter], openapi_extra=scope("identities:read")
-)
+@routes.get("/identities/{identity_id}/adapters", response_model=Page[Adapter], openapi_extra=scope("identities:read"))
 def list_adapters(identity_id: str, work: Tx, limit: Limit = 20, cursor: Cursor = None) -> Page[Adapter]:
     """List a person's adapters, newest first."""
     own(work, models.Identity, identity_id)

@@ -23,21 +23,19 @@ def record_consent(identity_id: str, body: NewConsent, work: Tx, once: Once) -> 
     identity = own(work, models.Identity, identity_id)
     row = consents.record(work.session, identity, consents.Agreement(**body.model_dump()))
     work.audit("consent.recorded", row.id, purposes=list(body.purposes))
-    return once.keep(answered(201, Consent.model_validate(row), location=f"/v1/identities/{identity_id}/consents")).response()
+    return once.keep(
+        answered(201, Consent.model_validate(row), location=f"/v1/identities/{identity_id}/consents")
+    ).response()
 
 
-@routes.get(
-    "/identities/{identity_id}/consents", response_model=Page[Consent], openapi_extra=scope("identities:read")
-)
+@routes.get("/identities/{identity_id}/consents", response_model=Page[Consent], openapi_extra=scope("identities:read"))
 def list_consents(identity_id: str, work: Tx, limit: Limit = 20, cursor: Cursor = None) -> Page[Consent]:
     """List a person's consent records, newest first."""
     own(work, models.Identity, identity_id)
     return page(work, models.Consent, Consent.model_validate, limit, cursor, identity_id=identity_id)
 
 
-@routes.post(
-    "/consents/{consent_id}/withdraw", response_model=Withdrawn, openapi_extra=scope("identities:write")
-)
+@routes.post("/consents/{consent_id}/withdraw", response_model=Withdrawn, openapi_extra=scope("identities:write"))
 def withdraw_consent(consent_id: str, body: Withdrawal, work: Tx, once: Once) -> Response:
     """Withdraw purposes: without train or restore the person's jobs stop and their things are erased."""
     row = own(work, models.Consent, consent_id)

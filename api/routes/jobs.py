@@ -7,8 +7,9 @@ from anyio import to_thread
 from fastapi import Depends, Header, Query, Request, Response
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
-from api.dependencies import Once, Parts, Tx, own, parts_of, working
+from api.dependencies import Once, Tx, own, parts_of, working
 from api.idempotency import answered
+from api.live import ENDED
 from api.pages import Cursor, Limit, Page, page
 from api.routes.routing import router, scope
 from api.schemas.jobs import Job, JobEvent, Kind, State
@@ -16,9 +17,11 @@ from api.shown import show_job
 from store import ledger, models, queries
 
 routes = router("jobs")
+READ = scope("identities:read", "restorations:read")
+WRITE = scope("identities:write", "restorations:write")
 
 
-@routes.get("/jobs", response_model=Page[Job], openapi_extra=scope("identities:read"))
+@routes.get("/jobs", response_model=Page[Job], openapi_extra=READ)
 def list_jobs(
     work: Tx,
     limit: Limit = 20,
@@ -31,10 +34,13 @@ def list_jobs(
     return page(work, models.Job, lambda row: show_job(work, row), limit, cursor, **wanted)
 
 
-@routes.get("/jobs/{job_id}", response_model=Job, openapi_extra=scope("identities:read"))
-def get_job(job_id: str, work: Tx) -> Job:
-    """Return one job; `Retry-After` says when to ask again."""
-    return show_job(work, own(work, models.Job, job_id))
+@routes.get("/jobs/{job_id}", response_model=Job, openapi_extra=READ)
+def get_job(job_id: str, work: Tx, response: Response) -> Job:
+    """Return one job; `Retry-After` says when to ask again, as long as it has not ended."""
+    job = show_job(work, own(work, models.Job, job_id))
+    if job.state not in ENDED:
+        response.headers["Retry-After"] = "2"
+    return job
 
 
 def _watched(job_id: str, request: Request) -> models.Job:
@@ -42,14 +48,16 @@ def _watched(job_id: str, request: Request) -> models.Job:
         return own(work, models.Job, job_id)
 
 
-@routes.get("/jobs/{job_id}/events", response_class=EventSourceResponse, openapi_extra=scope("identities:read"))
+@routes.get("/jobs/{job_id}/events", response_class=EventSourceResponse, openapi_extra=READ)
 async def stream_job_events(
     job: Annotated[models.Job, Depends(_watched)],
     request: Request,
-    last_event_id: Annotated[str | None, Header(description="Go on after this event.", max_length=20)] = None,
+    last_event_id: Annotated[
+        str | None, Header(description="Go on after this event.", pattern=r"^[0-9]{1,15}$")
+    ] = None,
 ) -> AsyncIterable[ServerSentEvent]:
     """Follow a job: what has happened since Last-Event-ID, then what happens, until it has ended."""
-    last = int(last_event_id) if last_event_id and last_event_id.isdecimal() else 0
+    last = int(last_event_id) if last_event_id else 0
     with parts_of(request).hub.watch(job.id) as watch:
         while True:
             pulse = await watch.change()
@@ -66,7 +74,13 @@ def _events_after(request: Request, job_id: str, last: int) -> list[JobEvent]:
         return [JobEvent.model_validate(row) for row in rows]
 
 
-@routes.post("/jobs/{job_id}/cancel", status_code=202, response_model=Job, openapi_extra=scope("restorations:write"))
+@routes.post(
+    "/jobs/{job_id}/cancel",
+    status_code=202,
+    response_model=Job,
+    responses={200: {"model": Job, "description": "It is canceled."}},
+    openapi_extra=WRITE,
+)
 def cancel_job(job_id: str, work: Tx, once: Once) -> Response:
     """Stop a job: 200 once it is canceled, 202 while a worker is being stopped, 409 if it has ended otherwise."""
     row = own(work, models.Job, job_id)
@@ -75,7 +89,7 @@ def cancel_job(job_id: str, work: Tx, once: Once) -> Response:
     return once.keep(answered(200 if canceled.state == "canceled" else 202, show_job(work, canceled))).response()
 
 
-@routes.post("/jobs/{job_id}/retry", status_code=202, response_model=Job, openapi_extra=scope("restorations:write"))
+@routes.post("/jobs/{job_id}/retry", status_code=202, response_model=Job, openapi_extra=WRITE)
 def retry_job(job_id: str, work: Tx, once: Once) -> Response:
     """Queue a failed, canceled or expired job again; a training goes on from its checkpoint."""
     row = own(work, models.Job, job_id)

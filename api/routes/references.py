@@ -50,7 +50,7 @@ async def add_references(
 def _receive(request: Request, identity_id: str, files: list[UploadFile], key: str | None) -> Answer:
     with working(request) as work:  # refused before a byte is decoded
         consents.require(work.session, own(work, models.Identity, identity_id), "train")
-    photos = [pictures.decode(file) for file in files]
+    photos = [pictures.decode(file, parts_of(request).decoder) for file in files]
     with working(request) as work:
         once = begin(work, key)
         identity = own(work, models.Identity, identity_id)

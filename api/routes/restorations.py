@@ -47,7 +47,7 @@ async def start_restoration(
 
 
 def _accept(request: Request, wish: Wish, key: str | None) -> Answer:
-    photo = pictures.decode(wish.image) if wish.image else None
+    photo = pictures.decode(wish.image, parts_of(request).decoder) if wish.image else None
     with working(request) as work:
         once = begin(work, key)
         faces = [

@@ -19,12 +19,14 @@ def router(tag: str) -> APIRouter:
     return APIRouter(prefix="/v1", tags=[tag], route_class=ApiRoute, responses=PROBLEMS)
 
 
-def scope(name: str) -> dict[str, Any]:
-    """Return what declares the scope that a route needs."""
-    return {"x-scope": name}
+def scope(*names: str) -> dict[str, Any]:
+    """Return what declares the scope that a route needs, or the scopes of which it needs one."""
+    return {"x-scopes": list(names)}
 
 
 def picture(description: str) -> dict[int | str, dict[str, Any]]:
     """Return the declaration of an answer that is a picture."""
     binary = {"schema": {"type": "string", "format": "binary"}}
-    return {200: {"description": description, "content": {"image/png": binary, "image/jpeg": binary}}}
+    return {
+        200: {"description": description, "content": {"image/png": binary, "image/jpeg": binary, "image/webp": binary}}
+    }

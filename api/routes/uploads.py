@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import File, Request, Response, UploadFile
 
 from api import pictures
-from api.dependencies import IdempotencyKey, begin, working
+from api.dependencies import IdempotencyKey, begin, parts_of, working
 from api.idempotency import answered
 from api.limits import UPLOAD_BYTES
 from api.routes.routing import router, scope
@@ -27,7 +27,7 @@ def create_upload(
     request: Request, file: Annotated[UploadFile, File()], idempotency_key: IdempotencyKey = None
 ) -> Response:
     """Send a photo ahead; it is deleted after a day. It is not processed before a restoration names it."""
-    picture = pictures.decode(file)
+    picture = pictures.decode(file, parts_of(request).decoder)
     with working(request) as work:
         once = begin(work, idempotency_key)
         row = uploads.add(work.session, work.parts.safe, work.tenant_id, picture)

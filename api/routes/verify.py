@@ -23,7 +23,7 @@ routes = router("verify")
 )
 def verify_image(file: Annotated[UploadFile, File()], work: Tx) -> Verification:
     """Say whether a picture is one of the tenant's results, by its exact pixels; `unknown` is not a no."""
-    row = restorations.by_pixels(work.session, work.tenant_id, pictures.pixels_sha256(file))
+    row = restorations.by_pixels(work.session, work.tenant_id, pictures.pixels_sha256(file, work.parts.decoder))
     if row is None:
         return Verification(verdict="unknown", by=None, restoration_id=None, details={})
     return Verification(verdict="restored_here", by="pixel_hash", restoration_id=row.id, details=row.evidence)

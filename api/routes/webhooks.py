@@ -23,7 +23,9 @@ ADMIN = scope("webhooks:admin")
 @routes.post("/webhook-endpoints", status_code=201, response_model=WebhookEndpointWithSecret, openapi_extra=ADMIN)
 def create_webhook_endpoint(body: NewWebhookEndpoint, work: Tx, once: Once) -> Response:
     """Register an endpoint; its signing secret is shown this once."""
-    row, secret = webhooks.register(work.session, work.parts.safe.vault, work.tenant_id, body.url, body.events, body.description)
+    row, secret = webhooks.register(
+        work.session, work.parts.safe.vault, work.tenant_id, body.url, body.events, body.description
+    )
     work.audit("webhook_endpoint.created", row.id)
     shown = WebhookEndpointWithSecret(**WebhookEndpoint.model_validate(row).model_dump(), secret=secret)
     return once.keep(answered(201, shown, location=f"/v1/webhook-endpoints/{row.id}")).response()

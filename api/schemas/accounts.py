@@ -7,8 +7,16 @@ from pydantic import Field
 from api.schemas.common import Input, Moment, Name, Output, Seconds
 
 Scope = Literal[
-    "identities:read", "identities:write", "restorations:read", "restorations:write", "adapters:export",
-    "adapters:import", "webhooks:admin", "keys:admin", "audit:read", "admin",
+    "identities:read",
+    "identities:write",
+    "restorations:read",
+    "restorations:write",
+    "adapters:export",
+    "adapters:import",
+    "webhooks:admin",
+    "keys:admin",
+    "audit:read",
+    "admin",
 ]
 
 
@@ -33,9 +41,9 @@ class ApiKey(Output):
 
 
 class ApiKeyWithSecret(ApiKey):
-    """A key with the text to send as Bearer, shown this once."""
+    """A key with the text to send as Bearer, shown this once and never again."""
 
-    key: str
+    key: str | None = Field(description="Null in a replay: it is kept nowhere.")
 
 
 class KeyRotation(Input):

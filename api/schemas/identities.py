@@ -59,7 +59,6 @@ class Consent(Output):
     purposes: list[str]
     text_version: str
     text_sha256: str
-    policy_sha256: str | None
     jurisdiction: str
     created_at: Moment
     expires_at: Moment | None

@@ -7,6 +7,8 @@ from pydantic import Field
 from api.schemas.common import Identifier, Input, Moment, Output, Seconds
 
 Tier = Literal["auto", "instant", "personalized"]
+Fidelity = Annotated[float, Field(ge=0, le=1, description="0: most like the references, 1: most like the input.")]
+Kept = Annotated[Seconds, Field(description="Seconds from completion to deletion; only ever shorter.")]
 
 
 class FaceChoice(Input):
@@ -27,10 +29,10 @@ class NewRestoration(Input):
     faces: Annotated[list[FaceChoice], Field(min_length=1, max_length=8)] | None = None
     tier: Tier = "auto"
     preset: Literal["fast", "balanced", "best"] = "balanced"
-    fidelity: Annotated[float, Field(ge=0, le=1, description="0: most like the references, 1: most like the input.")] | None = None
+    fidelity: Fidelity | None = None
     seed: Annotated[int, Field(ge=0, le=2**31 - 1)] = 0
-    format: Literal["png", "jpeg"] = "png"
-    expires_in: Annotated[Seconds, Field(description="Seconds from completion to deletion; only ever shorter.")] | None = None
+    format: Literal["png", "jpeg", "webp"] = "png"
+    expires_in: Kept | None = None
     deadline_seconds: Annotated[int, Field(ge=5, le=604_800)] | None = None
 
 

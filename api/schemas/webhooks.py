@@ -7,9 +7,16 @@ from pydantic import Field
 from api.schemas.common import Input, Moment, Output, Text
 
 Event = Literal[
-    "job.succeeded", "job.failed", "job.canceled", "job.expired",
-    "reference.accepted", "reference.rejected", "adapter.ready", "restoration.ready",
-    "erasure.completed", "webhook.test",
+    "job.succeeded",
+    "job.failed",
+    "job.canceled",
+    "job.expired",
+    "reference.accepted",
+    "reference.rejected",
+    "adapter.ready",
+    "restoration.ready",
+    "erasure.completed",
+    "webhook.test",
 ]
 Url = Annotated[str, Field(max_length=2000, pattern=r"^https?://[!-~]+$")]
 
@@ -45,7 +52,7 @@ class WebhookEndpoint(Output):
 class WebhookEndpointWithSecret(WebhookEndpoint):
     """An endpoint with its signing secret, shown this once."""
 
-    secret: str
+    secret: str | None = Field(description="Null in a replay: it is shown once.")
 
 
 class SecretRotation(Input):
