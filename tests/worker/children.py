@@ -1,0 +1,35 @@
+"""What the supervisor's children do in tests: importable by name, as a spawned process must."""
+
+import os
+import signal
+from functools import partial
+from pathlib import Path
+
+from worker.bell import Bell
+
+
+def write_down(folder: Path, bell: Bell) -> None:
+    """Write one line for each ring, and a last one when it is time to stop."""
+    with (folder / str(os.getpid())).open("a", buffering=1) as file:
+        file.write("born\n")
+        while not bell.stopped:
+            bell.wait(10)
+            file.write("stop\n" if bell.stopped else "ring\n")
+
+
+def die_at_once(folder: Path, _bell: Bell) -> None:
+    """Die by the hand of the system, as out of memory."""
+    (folder / str(os.getpid())).touch()
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def hang(folder: Path, bell: Bell) -> None:
+    """Never listen."""
+    (folder / str(os.getpid())).touch()
+    while True:
+        bell.wait(10)
+
+
+def work(kind: str, folder: Path) -> "partial[None]":
+    """Return what a child is to do, in a folder."""
+    return partial({"write_down": write_down, "die_at_once": die_at_once, "hang": hang}[kind], folder)

@@ -1,0 +1,30 @@
+"""What a worker waits at: somebody rings, or says that it is time to stop."""
+
+import threading
+
+
+class Bell:
+    """A bell between threads: rings that nobody has heard yet are one ring."""
+
+    def __init__(self) -> None:
+        self._rung = threading.Event()
+        self._stopped = threading.Event()
+
+    def ring(self) -> None:
+        """Wake whoever waits."""
+        self._rung.set()
+
+    def stop(self) -> None:
+        """Say that nothing more is to be begun."""
+        self._stopped.set()
+        self._rung.set()
+
+    @property
+    def stopped(self) -> bool:
+        """Say whether it is time to stop."""
+        return self._stopped.is_set()
+
+    def wait(self, seconds: float) -> None:
+        """Wait for a ring, at most so long."""
+        if self._rung.wait(seconds):
+            self._rung.clear()
