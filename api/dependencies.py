@@ -1,5 +1,6 @@
 """What endpoints ask for: the application's parts, the key at work, one transaction, one effect per key."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -21,6 +22,7 @@ from store.doorbell import Doorbell
 from store.photos import Safe
 
 Row = TypeVar("Row", bound=models.Owned)
+ID = re.compile(r"[a-z]{2,8}_[0-9a-z]{20,40}")
 
 
 @dataclass(frozen=True)
@@ -86,10 +88,10 @@ def principal_of(request: Request) -> Principal:
 
 
 @contextmanager
-def working(request: Request) -> Iterator[Work]:
+def working(request: Request, *, read_only: bool = False) -> Iterator[Work]:
     """Open this request's transaction; when it has committed, ring for what it queued."""
     parts, principal = parts_of(request), principal_of(request)
-    with parts.database.transaction(principal.tenant_id) as session:
+    with parts.database.transaction(principal.tenant_id, read_only=read_only) as session:
         work = Work(session, principal, parts, cast(ApiRequest, request))
         yield work
     for kind in sorted(work.rings):
@@ -97,7 +99,7 @@ def working(request: Request) -> Iterator[Work]:
 
 
 def _transaction(request: Request) -> Iterator[Work]:
-    with working(request) as work:
+    with working(request, read_only=request.method == "GET") as work:
         yield work
 
 
@@ -134,7 +136,7 @@ Once = Annotated[OneEffect, Depends(_begin)]
 
 def own(work: Work, model: type[Row], row_id: str) -> Row:
     """Return the tenant's row of this id, or answer 404: as for any id that does not exist."""
-    row = queries.one(work.session, model, work.tenant_id, row_id)
+    row = queries.one(work.session, model, work.tenant_id, row_id) if ID.fullmatch(row_id) else None
     if row is None:
         raise absent(model.__name__.lower())
     return row

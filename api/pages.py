@@ -2,19 +2,17 @@
 
 import base64
 import binascii
-import re
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any, Generic, TypeVar
 
 from fastapi import Query
 from pydantic import BaseModel
 
-from api.dependencies import Row, Work
+from api.dependencies import ID, Row, Work
 from api.errors import Refusal
 from store import queries
 
 Item = TypeVar("Item", bound=BaseModel)
-_ID = re.compile(r"[a-z]{2,8}_[0-9A-Za-z]{20,40}")
 
 Limit = Annotated[int, Query(ge=1, le=100, description="How many to return at most.")]
 Cursor = Annotated[str | None, Query(max_length=200, description="`next_cursor` of the page before.")]
@@ -41,7 +39,7 @@ def decode_cursor(cursor: str | None) -> str | None:
         text = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True).decode("ascii")
     except (binascii.Error, ValueError):
         text = ""
-    if not _ID.fullmatch(text):
+    if not ID.fullmatch(text):
         raise Refusal("invalid_cursor", "got a cursor of another shape; wanted next_cursor of the page before, as is")
     return text
 

@@ -2,9 +2,9 @@
 
 from typing import Annotated
 
-from fastapi import File, Response, UploadFile
+from fastapi import File, Request, Response, UploadFile
 
-from api.dependencies import Once, Tx, own
+from api.dependencies import Once, Tx, own, working
 from api.idempotency import answered
 from api.limits import ADAPTER_BYTES
 from api.pages import Cursor, Limit, Page, page
@@ -52,11 +52,12 @@ def get_adapter(adapter_id: str, work: Tx) -> Adapter:
     responses={200: {"description": "The adapter as safetensors.", "content": _FILE}},
     openapi_extra=scope("adapters:export"),
 )
-def download_adapter(adapter_id: str, work: Tx) -> Response:
+def download_adapter(adapter_id: str, request: Request) -> Response:
     """Return the adapter's file; what has been downloaded cannot be recalled by an erasure."""
-    row = own(work, models.Adapter, adapter_id)
-    data = adapters.read(work.session, work.parts.safe, row)
-    work.audit("adapter.downloaded", row.id)
+    with working(request) as work:  # a GET that writes: the log says who took it along
+        row = own(work, models.Adapter, adapter_id)
+        data = adapters.read(work.session, work.parts.safe, row)
+        work.audit("adapter.downloaded", row.id)
     name = {"Content-Disposition": f'attachment; filename="{row.id}.safetensors"'}
     return Response(data, media_type="application/octet-stream", headers=name)
 

@@ -44,7 +44,7 @@ def get_job(job_id: str, work: Tx, response: Response) -> Job:
 
 
 def _watched(job_id: str, request: Request) -> models.Job:
-    with working(request) as work:
+    with working(request, read_only=True) as work:
         return own(work, models.Job, job_id)
 
 
@@ -69,7 +69,7 @@ async def stream_job_events(
 
 
 def _events_after(request: Request, job_id: str, last: int) -> list[JobEvent]:
-    with working(request) as work:
+    with working(request, read_only=True) as work:
         rows = queries.job_events(work.session, work.tenant_id, job_id, last)
         return [JobEvent.model_validate(row) for row in rows]
 

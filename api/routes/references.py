@@ -48,7 +48,7 @@ async def add_references(
 
 
 def _receive(request: Request, identity_id: str, files: list[UploadFile], key: str | None) -> Answer:
-    with working(request) as work:  # refused before a byte is decoded
+    with working(request, read_only=True) as work:  # refused before a byte is decoded
         consents.require(work.session, own(work, models.Identity, identity_id), "train")
     photos = [pictures.decode(file, parts_of(request).decoder) for file in files]
     with working(request) as work:
@@ -63,7 +63,7 @@ def _receive(request: Request, identity_id: str, files: list[UploadFile], key: s
 
 
 def _verdicts(request: Request, ids: list[str]) -> References:
-    with working(request) as work:
+    with working(request, read_only=True) as work:
         return References(data=[Reference.model_validate(own(work, models.Reference, id_)) for id_ in ids])
 
 

@@ -74,7 +74,7 @@ def _settings(wish: Wish) -> restorations.Settings:
 
 
 def _ended(request: Request, restoration_id: str) -> Restoration:
-    with working(request) as work:
+    with working(request, read_only=True) as work:
         return show_restoration(work, own(work, models.Restoration, restoration_id))
 
 

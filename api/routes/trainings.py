@@ -53,7 +53,7 @@ def _accept(request: Request, identity_id: str, body: NewTraining, key: str | No
 
 
 def _ended(request: Request, job_id: str) -> Job:
-    with working(request) as work:
+    with working(request, read_only=True) as work:
         return show_job(work, own(work, models.Job, job_id))
 
 
