@@ -1,0 +1,34 @@
+"""A tiny random bundle whose detector finds marked faces, and photos of people who do not exist."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from core.backbone import Backbone, load_backbone
+from core.images import Photo
+from lab.pretrain.bundle import seal, write_tiny_bundle
+from tests.marked_faces import marked, write_detector
+
+
+@pytest.fixture(scope="session")
+def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny bundle on disk, with a detector."""
+    folder = write_tiny_bundle(tmp_path_factory.mktemp("bundle") / "tiny", seed=0)
+    write_detector(folder / "faces" / "detection.onnx")
+    seal(folder, {"name": "tiny", "resolution": 128, "licences": {}})
+    return folder
+
+
+@pytest.fixture(scope="session")
+def backbone(tiny_folder: Path) -> Backbone:
+    """The tiny bundle, loaded; no test may change it."""
+    return load_backbone(tiny_folder)
+
+
+def photo(seed: int, *places: tuple[int, int]) -> Photo:
+    """Return a photo of 256x256 noise with faces at the places, or one in its middle."""
+    pixels = np.random.default_rng(seed).integers(0, 255, (256, 256, 3)).astype(np.uint8)
+    for x, y in places or ((128, 128),):
+        pixels = marked(pixels, x, y)
+    return Photo(pixels)
