@@ -20,6 +20,17 @@ def noised(scheduler: DDIMScheduler, z: Tensor, noise: Tensor, t: Tensor) -> Ten
     return abar.sqrt().to(z) * z + (1 - abar).sqrt().to(z) * noise
 
 
+def as_noise(scheduler: DDIMScheduler, output: Tensor, z_t: Tensor, t: Tensor) -> Tensor:
+    """Return eps_theta in fp32 from what the UNet puts out: eps itself, or v = sqrt(abar) eps - sqrt(1 - abar) z.
+
+    A bundle's scheduler says which; all of the paper's equations are written in eps.
+    """
+    if scheduler.config.prediction_type == "epsilon":
+        return output.float()
+    abar = alphas_cumprod(scheduler, t)
+    return abar.sqrt() * output.float() + (1 - abar).sqrt() * z_t.float()
+
+
 def predicted_latents(scheduler: DDIMScheduler, z_t: Tensor, noise_pred: Tensor, t: Tensor) -> Tensor:
     """Eq. 2, backward: z-hat = (z_t - sqrt(1 - abar_t) eps_theta) / sqrt(abar_t)."""
     abar = alphas_cumprod(scheduler, t)

@@ -15,7 +15,7 @@ from core.backbone import Backbone
 from core.errors import Interrupted
 from core.guidance import IdentityTarget, acts_at, guided_noise
 from core.injector import BASE, Adapter, Attached, attached
-from core.losses import noised
+from core.losses import as_noise, noised
 from core.options import RestoreOptions
 from core.tokens import PromptEmbeds
 
@@ -48,7 +48,7 @@ def sample(
     if len(lq) != len(conditions):
         raise ValueError(f"got {len(lq)} faces and {len(conditions)} conditions, wanted one for each face")
     # 1. a scheduler of our own: the bundle's is shared
-    scheduler = DDIMScheduler.from_config(backbone.scheduler.config)
+    scheduler = DDIMScheduler.from_config(backbone.scheduler.config, prediction_type="epsilon")
     scheduler.set_timesteps(options.steps)
     lq = lq.to(backbone.device, backbone.dtype)
     z_t = _start(backbone, scheduler, lq, conditions, options)
@@ -163,7 +163,7 @@ class _Denoiser:
             return_dict=False,
         )
         self._lora.select(names)
-        noise_pred = backbone.unet(
+        output = backbone.unet(
             z_t,
             t,
             prompts.embeds,
@@ -171,4 +171,4 @@ class _Denoiser:
             down_block_additional_residuals=down,
             mid_block_additional_residual=middle,
         ).sample
-        return noise_pred.float()
+        return as_noise(backbone.scheduler, output, z_t, torch.tensor([t], device=z_t.device))

@@ -18,7 +18,7 @@ from core.backbone import Backbone
 from core.degradation import degrade, draw
 from core.errors import Interrupted
 from core.injector import BASE, Adapter, Attached, inserted, new_lora
-from core.losses import denoising_loss, identity_loss, noised, predicted_latents, prior_loss
+from core.losses import as_noise, denoising_loss, identity_loss, noised, predicted_latents, prior_loss
 from core.options import TrainOptions
 from core.precision import compute_dtype
 from core.references import (
@@ -233,7 +233,7 @@ class _Training:
             person = word_vectors(backbone, ["person"])
             identity = TokenVectors(*(_spread(table, generator) for table in (person.first, person.second)))
         tokens = {"identity.first": identity.first, "identity.second": identity.second}
-        for i, reference in enumerate(self._learned_from):
+        for i, reference in enumerate(self._learned_from if self._options.quality_tokens else ()):
             quality = word_vectors(backbone, reference.quality.words)
             tokens |= {f"quality{i}.first": quality.first, f"quality{i}.second": quality.second}
         return {name: nn.Parameter(value.detach().float().clone()) for name, value in tokens.items()}
@@ -276,7 +276,7 @@ class _Training:
         if class_pred is not None and base_pred is not None:
             terms["prior"] = prior_loss(class_pred, base_pred, options.literal_prior_norm).mean()
         if options.identity_weight and self.step % options.identity_every == 0:
-            embeddings = _face_of(backbone, predicted_latents(scheduler, z_t, noise_pred.float(), t))
+            embeddings = _face_of(backbone, predicted_latents(scheduler, z_t, noise_pred, t))
             terms["identity"] = identity_loss(scheduler, embeddings, self._identity, t).mean()
         return terms
 
@@ -291,18 +291,18 @@ class _Training:
         with torch.set_grad_enabled(self._whole_unet_learns):
             halfway = self._encode_half(z_t, t, y, hint)
         if not self._options.lambda_prior:
-            return decode_half(unet, halfway), None, None
+            return as_noise(self._backbone.scheduler, decode_half(unet, halfway), z_t, t), None, None
         with torch.no_grad():
             y_class = self._backbone.class_prompt().expand(count)
             lora.select([BASE] * count)
             base_halfway = self._encode_half(z_t, t, y_class, hint)
-            base_pred = decode_half(unet, base_halfway)
+            base_pred = as_noise(self._backbone.scheduler, decode_half(unet, base_halfway), z_t, t)
         lora.select([_LEARNER] * count)
         # Without LoRA in the encoder, theta and theta* agree that far: the paper's injector needs it run only once.
         class_halfway = self._encode_half(z_t, t, y_class, hint) if self._lora_in_encoder else base_halfway
         lora.select([_LEARNER] * 2 * count)
         both = decode_half(unet, Halfway.cat([halfway, class_halfway]))
-        noise_pred, class_pred = both.chunk(2)
+        noise_pred, class_pred = (as_noise(self._backbone.scheduler, part, z_t, t) for part in both.chunk(2))
         return noise_pred, class_pred, base_pred
 
     @property
@@ -345,7 +345,9 @@ class _Training:
         return PromptEmbeds(self._frozen_prompts.embeds[which], self._frozen_prompts.pooled[which])
 
     def _encoded_prompts(self, references: list[int]) -> PromptEmbeds:
-        prompts = [Prompt(self._vectors("identity"), self._vectors(f"quality{i}")) for i in references]
+        with_quality = self._options.quality_tokens
+        qualities = [self._vectors(f"quality{i}") if with_quality else None for i in references]
+        prompts = [Prompt(self._vectors("identity"), quality) for quality in qualities]
         return encode_prompts(self._backbone, prompts)
 
     def _vectors(self, name: str) -> TokenVectors:
@@ -369,8 +371,9 @@ class _Training:
             y = encode_prompt(backbone, self._vectors("identity")).expand(len(t))
             y = y.to(backbone.device, backbone.dtype)
             lora.select([_LEARNER] * len(t))
-            noise_pred = decode_half(backbone.unet, self._encode_half(z_t.to(backbone.dtype), t, y, None))
-        face = _face_of(backbone, predicted_latents(scheduler, z_t, noise_pred.float(), t))
+            output = decode_half(backbone.unet, self._encode_half(z_t.to(backbone.dtype), t, y, None))
+        noise_pred = as_noise(scheduler, output, z_t, t)
+        face = _face_of(backbone, predicted_latents(scheduler, z_t, noise_pred, t))
         identity = float((face @ judged.embeddings[0]).mean())
         self._last_identity = identity
         if identity > self._best_identity:

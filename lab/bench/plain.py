@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from core.arcface import to_arcface_frame
 from core.backbone import Backbone
 from core.injector import target_modules
-from core.losses import denoising_loss, identity_loss, noised, predicted_latents, prior_loss
+from core.losses import as_noise, denoising_loss, identity_loss, noised, predicted_latents, prior_loss
 from core.options import RestoreOptions, TrainOptions
 from core.precision import compute_dtype
 from core.references import Reference, face_embeddings, mean_identity
@@ -78,7 +78,7 @@ class _PlainTraining:
             self._unet.enable_adapters()
         loss = loss + options.lambda_prior * prior_loss(class_pred, base_pred).mean()
         if options.identity_weight and step % options.identity_every == 0:
-            x = backbone.decode(predicted_latents(scheduler, z_t, noise_pred.float(), t))
+            x = backbone.decode(predicted_latents(scheduler, z_t, noise_pred, t))
             face = backbone.recognizer(to_arcface_frame(x.float()))
             loss = loss + options.identity_weight * identity_loss(scheduler, face, self._wanted, t).mean()
         self._optimizer.zero_grad(set_to_none=True)
@@ -91,7 +91,8 @@ class _PlainTraining:
         with torch.autocast(backbone.device.type, dtype=torch.bfloat16, enabled=pays):
             y = encode_prompts(backbone, prompts).to(backbone.device, backbone.dtype)
             added = backbone.added_conditions(y)
-            return self._unet(z_t.to(backbone.dtype), t, y.embeds, added_cond_kwargs=added).sample
+            output = self._unet(z_t.to(backbone.dtype), t, y.embeds, added_cond_kwargs=added).sample
+        return as_noise(backbone.scheduler, output, z_t, t)
 
 
 def _learning(vectors: TokenVectors) -> TokenVectors:

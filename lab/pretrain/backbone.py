@@ -9,18 +9,21 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from diffusers import ControlNetModel, DDIMScheduler, UNet2DConditionModel
+from diffusers import AutoencoderTiny, ControlNetModel, DDIMScheduler, UNet2DConditionModel
 from diffusers.models.attention_processor import AttnProcessor
 from torch import Tensor, nn
 
-from core.losses import denoising_loss, noised
+from core.arcface import IResNet, to_arcface_frame
+from core.losses import alphas_cumprod, identity_loss, noised
 from core.quality import WORDS
 from core.tokens import IdentityProjection, Prompt, PromptEmbeds, TokenVectors, encode_prompts, word_vectors
 from lab.pretrain.pool import Pool
 
 _IDENTITY_DROPPED = 0.15
 _CAPTIONED_SHARP = 0.3  # of the clean targets
-_CONTROLLED = 0.5
+_CONTROLLED = 0.6
+# From this share of the run on, some of the examples' x0-hat must also have the right face, so that [V] is heeded.
+_FACES_FROM, _FACES, _FACES_EVERY, _FACES_WEIGHT = 0.15, 8, 2, 0.1
 _EMBEDDING_NOISE = 0.25  # standard deviation, relative: [V] must mean a neighbourhood, not one photo
 
 
@@ -44,13 +47,27 @@ class BackboneNetworks:
         return {name: getattr(self, name) for name in names}
 
 
+class FaceOfLatents:
+    """Latents (B, C, h, w) -> the guidance recognizer's embeddings (B, D), through the preview decoder; frozen."""
+
+    def __init__(self, preview: AutoencoderTiny, recognizer: IResNet) -> None:
+        self._preview = preview.eval().requires_grad_(False)
+        self._recognizer = recognizer.eval().requires_grad_(False)
+
+    def __call__(self, latents: Tensor) -> Tensor:
+        x = self._preview.decode(latents / self._preview.config.scaling_factor).sample
+        return self._recognizer(to_arcface_frame(x.float())).float()
+
+
 class BackboneStage:
     """Trains the denoiser on a pool of examples."""
 
     name = "backbone"
 
-    def __init__(self, training: Pool, held_out: Pool, networks: BackboneNetworks) -> None:
-        self._training, self._held_out, self._networks = training, held_out, networks
+    def __init__(
+        self, training: Pool, held_out: Pool, networks: BackboneNetworks, face: FaceOfLatents | None = None
+    ) -> None:
+        self._training, self._held_out, self._networks, self._face = training, held_out, networks, face
         if networks.unet.device.type == "cpu":  # at 256 tokens, plain attention trains 1.5 times as fast as the fused
             networks.unet.set_attn_processor(AttnProcessor())
             networks.controlnet.set_attn_processor(AttnProcessor())
@@ -61,14 +78,27 @@ class BackboneStage:
         return self._networks.modules()
 
     def loss(self, batch_size: int, generator: torch.Generator, progress: float) -> tuple[Tensor, dict[str, float]]:
-        """Return eq. 6 over a batch, the first half of it with the ControlNet."""
-        del progress
+        """Return the error of v over a batch, the first part of it with the ControlNet, and that of some faces."""
         index = torch.randint(len(self._training), (batch_size,), generator=generator)
         prompts = self._prompts(self._training, index, generator)
         controlled = int(batch_size * _CONTROLLED)
-        losses = self._losses(self._training, index, prompts, controlled, generator)
+        losses, latents, t = self._losses(self._training, index, prompts, controlled, generator)
         with_control, without = losses[:controlled].mean(), losses[controlled:].mean()
-        return losses.mean(), {"control": with_control.item(), "free": without.item()}
+        parts = {"control": with_control.item(), "free": without.item()}
+        loss = losses.mean()
+        faces_due = int(torch.randint(_FACES_EVERY, (), generator=generator)) == 0
+        if self._face is not None and progress >= _FACES_FROM and faces_due:
+            loss = loss + _FACES_WEIGHT * self._face_loss(index, latents, t)
+        return loss, parts
+
+    def _face_loss(self, index: Tensor, latents: Tensor, t: Tensor) -> Tensor:
+        """Return the identity loss of some examples' x0-hat, those whose target is itself bad left out."""
+        assert self._face is not None
+        some = slice(0, len(index), len(index) // _FACES)
+        wanted = self._training.embeddings[index[some]].float().to(latents.device)
+        clean = (~self._training.words[index[some]].any(-1)).to(latents.device)
+        losses = identity_loss(self._networks.scheduler, self._face(latents[some]), wanted, t[some])
+        return (losses * clean).mean()
 
     def evaluate(self) -> dict[str, float]:
         """Return held-out losses with the right face in [V], with somebody else's, and with none."""
@@ -82,14 +112,18 @@ class BackboneStage:
             prompts = encode_prompts(self._networks, [Prompt(identity=identity) for identity in identities])
             for control, count in (("control", len(index)), ("free", 0)):
                 fixed = torch.Generator().manual_seed(1)
-                losses = self._losses(self._held_out, index, prompts, count, fixed)
+                losses, latents, t = self._losses(self._held_out, index, prompts, count, fixed)
                 figures[f"{control}_{name}"] = losses.mean().item()
+                if self._face is not None:
+                    own = self._held_out.embeddings[index].float().to(latents.device)
+                    cosine = 1 - identity_loss(self._networks.scheduler, self._face(latents), own, t)
+                    figures[f"{control}_{name}_face"] = cosine.mean().item()
         return figures
 
     def _losses(
         self, pool: Pool, index: Tensor, prompts: PromptEmbeds, controlled: int, generator: torch.Generator
-    ) -> Tensor:
-        """Return eq. 6 for each example (B,), the first `controlled` of them with the ControlNet."""
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the mean square error of v of each example (B,), x0-hat and t; `controlled` with the ControlNet."""
         networks, device = self._networks, self._networks.unet.device
         z = pool.latents[index].float().to(device)
         noise = torch.randn(z.shape, generator=generator).to(device)
@@ -110,8 +144,11 @@ class BackboneStage:
             )
             residuals["down_block_additional_residuals"] = [_padded(d, len(z)) for d in down]
             residuals["mid_block_additional_residual"] = _padded(middle, len(z))
-        noise_pred = networks.unet(z_t, t, prompts.embeds, added_cond_kwargs=conditions, **residuals).sample
-        return denoising_loss(networks.scheduler, noise_pred.float(), noise, t)
+        output = networks.unet(z_t, t, prompts.embeds, added_cond_kwargs=conditions, **residuals).sample.float()
+        abar = alphas_cumprod(networks.scheduler, t)
+        v = abar.sqrt() * noise - (1 - abar).sqrt() * z
+        latents = abar.sqrt() * z_t - (1 - abar).sqrt() * output
+        return (output - v).square().mean(dim=(1, 2, 3)), latents, t
 
     def _prompts(self, pool: Pool, index: Tensor, generator: torch.Generator) -> PromptEmbeds:
         """Return y with a reference's face and the target's quality words, either of them left out now and then."""

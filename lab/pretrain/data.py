@@ -31,9 +31,7 @@ class Photos:
     def where(self, keep: list[bool]) -> "Photos":
         """Return the photographs whose flag is true."""
         index = [i for i, flag in enumerate(keep) if flag]
-        return Photos(
-            self.pixels[index], tuple(self.people[i] for i in index), tuple(self.entries[i] for i in index)
-        )
+        return Photos(self.pixels[index], tuple(self.people[i] for i in index), tuple(self.entries[i] for i in index))
 
 
 def load_photos(root: Path) -> Photos:

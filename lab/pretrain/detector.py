@@ -21,7 +21,9 @@ class DetectorStage:
 
     name = "detector"
 
-    def __init__(self, training: list[Scene], portraits: list[Scene], held_out: list[Scene], network: Scrfd, side: int = 192) -> None:
+    def __init__(
+        self, training: list[Scene], portraits: list[Scene], held_out: list[Scene], network: Scrfd, side: int = 192
+    ) -> None:
         self._composer = Composer(training, portraits, side)
         self._held_out, self._network = held_out, network
         self._places = anchor_places(side, side)

@@ -1,8 +1,7 @@
-"""One training loop for every network of a bundle: resumable to the step, EMA, progress bar, loss curve, held-out figures."""
+"""One training loop for every network of a bundle: resumable to the step, EMA, progress bar, curve, figures."""
 
 import json
-import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -163,7 +162,7 @@ def _save(
     tensors |= {f"buffer/{k}": v.contiguous().clone() for k, v in buffers.items()}
     partial = workdir / "checkpoint.partial"
     save_file(tensors, partial, metadata={"steps": str(step)})
-    os.replace(partial, workdir / "checkpoint.safetensors")
+    partial.replace(workdir / "checkpoint.safetensors")
 
 
 def _resume(
@@ -240,6 +239,3 @@ class _Log:
         axes.set(xlabel="step", ylabel="loss", title=self._name, yscale="log")
         figure.savefig(self._curve, dpi=100)
         pyplot.close(figure)
-
-
-StageFactory = Callable[[Path, Path], Stage]

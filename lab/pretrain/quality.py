@@ -72,7 +72,7 @@ def draw_mixed(generator: torch.Generator) -> list[Degradation]:
 
 
 def quality_figures(network: QualityNet, photos: Photos) -> dict[str, float]:
-    """Return the rank correlation of the score with the truth and each word's balanced accuracy, on photos at 128 px."""
+    """Return the rank correlation of the score with the truth and each word's balanced accuracy, at 128 px."""
     generator = torch.Generator().manual_seed(11)
     spoilt, scores, words = spoil(centre_crops(photos.pixels, 128), generator)
     judged = [quality for part in spoilt.split(64) for quality in network.assess(part)]

@@ -11,29 +11,35 @@ from PIL import Image
 from torch import Tensor
 
 from core.arcface import IResNet, export_onnx, load_recognizer
+from core.quality import QualityNet, save_quality
 from lab.judges.dlib_resnet import DlibResnet
 from lab.pretrain import autoencoder, bundle, networks
-from lab.pretrain.autoencoder import AutoencoderStage, DecoderStage
-from lab.pretrain.backbone import BackboneStage
-from lab.pretrain.data import load_photos, split
+from lab.pretrain.autoencoder import DecoderStage
+from lab.pretrain.backbone import BackboneStage, FaceOfLatents
+from lab.pretrain.data import centre_crops, load_photos, split
+from lab.pretrain.detector import DetectorStage
+from lab.pretrain.linear_codec import write_linear_encoder
 from lab.pretrain.loop import LoopOptions, train
 from lab.pretrain.pool import load_pool
+from lab.pretrain.quality import QualityStage
 from lab.pretrain.recognizer import RecognizerStage, arcface_crops, load_taught_faces
+from lab.pretrain.scenes import load_scenes, portrait_scenes
+from lab.pretrain.scrfd import Scrfd, export_scrfd
 from lab.pretrain.second import SecondStage, load_labelled_faces
 
 Figures = dict[str, float]
 
 # What mini was trained with; --steps, --batch-size and --learning-rate change them.
 DEFAULTS = {
-    "autoencoder": LoopOptions(steps=4000, batch_size=8, learning_rate=5e-4, ema_decay=0.99),
-    "decoder": LoopOptions(steps=4000, batch_size=8, learning_rate=3e-4, ema_decay=0.99),
+    "encoder": LoopOptions(steps=1, batch_size=1, learning_rate=1e-3),
+    "autoencoder": LoopOptions(steps=6000, batch_size=8, learning_rate=1e-3, ema_decay=0.995),
     "recognizer": LoopOptions(steps=1100, batch_size=64, learning_rate=2e-3, ema_decay=0.995, gradient_norm=5.0),
     "second": LoopOptions(steps=2000, batch_size=64, learning_rate=2e-3, ema_decay=0.995, gradient_norm=5.0),
-    "backbone": LoopOptions(steps=6000, batch_size=32, learning_rate=4e-4),
+    "detector": LoopOptions(steps=2500, batch_size=16, learning_rate=2e-3, ema_decay=0.995, gradient_norm=5.0),
+    "quality": LoopOptions(steps=1500, batch_size=32, learning_rate=2e-3, ema_decay=0.99, gradient_norm=5.0),
+    "backbone": LoopOptions(steps=6000, batch_size=32, learning_rate=6e-4),
 }
-_VERSIONS = 6  # random crops of each photo
-_RECOGNIZER = {"layers": (2, 2, 2, 2), "widths": (16, 48, 96, 160), "embedding_size": 128}
-_SECOND = {"layers": (1, 2, 1, 1), "widths": (16, 32, 48, 64), "embedding_size": 96}
+_VERSIONS = 8  # random crops of each photo
 
 
 def pretrain(stage: str, data: Path, folder: Path, work: Path, options: LoopOptions) -> Figures:
@@ -45,15 +51,19 @@ def pretrain(stage: str, data: Path, folder: Path, work: Path, options: LoopOpti
     return _STAGES[stage](data, folder, work / stage, options)
 
 
-def _autoencoder(data: Path, folder: Path, work: Path, options: LoopOptions) -> Figures:
+def _encoder(data: Path, folder: Path, work: Path, options: LoopOptions) -> Figures:
+    """Write the encoder; the decoders beside it are still untrained."""
+    del work, options
     training, held_out = split(load_photos(data))
-    vae, preview = networks.new_vae(), networks.new_preview_decoder()
-    figures = train(AutoencoderStage(training, held_out, vae, preview), options, work)
-    autoencoder.save(vae, preview, autoencoder.latent_scale(vae, training), folder)
-    return figures
+    vae = networks.new_vae()
+    write_linear_encoder(vae, centre_crops(training.pixels, 128))
+    autoencoder.save(vae, networks.new_preview_decoder(), autoencoder.latent_scale(vae, training), folder)
+    with torch.no_grad():
+        latents = vae.encode(centre_crops(held_out.pixels, 128)).latent_dist.mean
+    return {"latent_std": float(latents.std() * vae.config.scaling_factor)}
 
 
-def _decoder(data: Path, folder: Path, work: Path, options: LoopOptions) -> Figures:
+def _autoencoder(data: Path, folder: Path, work: Path, options: LoopOptions) -> Figures:
     training, held_out = split(load_photos(data))
     vae = AutoencoderKL.from_pretrained(folder / "vae", torch_dtype=torch.float32)
     preview = AutoencoderTiny.from_pretrained(folder / "preview_decoder", torch_dtype=torch.float32)
@@ -63,7 +73,7 @@ def _decoder(data: Path, folder: Path, work: Path, options: LoopOptions) -> Figu
 
 
 def _recognizer(data: Path, folder: Path, work: Path, options: LoopOptions) -> Figures:
-    recognizer = IResNet(**_RECOGNIZER)
+    recognizer = IResNet(layers=(2, 2, 2, 2), widths=(16, 48, 96, 160), embedding_size=128)
     faces = load_taught_faces(data, DlibResnet(), work)
     figures = train(RecognizerStage(faces, tuning_faces(data), recognizer), options, work)
     _write_recognizer(recognizer, folder / "faces")
@@ -71,7 +81,7 @@ def _recognizer(data: Path, folder: Path, work: Path, options: LoopOptions) -> F
 
 
 def _second(data: Path, folder: Path, work: Path, options: LoopOptions) -> Figures:
-    recognizer = IResNet(**_SECOND)
+    recognizer = IResNet(layers=(1, 2, 1, 1), widths=(16, 32, 48, 64), embedding_size=96)
     training, _ = split(load_photos(data))
     faces = load_labelled_faces(data, training)
     figures = train(SecondStage(faces, tuning_faces(data), recognizer), options, work)
@@ -86,8 +96,28 @@ def _backbone(data: Path, folder: Path, work: Path, options: LoopOptions) -> Fig
     pool = load_pool(training, _VERSIONS, vae, recognizer, work / "pool")
     held_pool = load_pool(held_out, 1, vae, recognizer, work / "held-out")
     trained = bundle.new_backbone_networks(pool.embeddings.shape[-1], networks.MINI)
-    figures = train(BackboneStage(pool, held_pool, trained), options, work)
+    preview = AutoencoderTiny.from_pretrained(folder / "preview_decoder", torch_dtype=torch.float32)
+    stage = BackboneStage(pool, held_pool, trained, FaceOfLatents(preview, recognizer))
+    figures = train(stage, options, work)
     bundle.write_backbone(trained, folder)
+    return figures
+
+
+def _detector(data: Path, folder: Path, work: Path, options: LoopOptions) -> Figures:
+    training, held_out = load_scenes(data)
+    portraits = portrait_scenes(split(load_photos(data))[0])
+    network = Scrfd()
+    figures = train(DetectorStage(training, portraits, held_out, network), options, work)
+    (folder / "faces").mkdir(parents=True, exist_ok=True)
+    export_scrfd(network.eval(), folder / "faces" / "detection.onnx")
+    return figures
+
+
+def _quality(data: Path, folder: Path, work: Path, options: LoopOptions) -> Figures:
+    training, held_out = split(load_photos(data))
+    network = QualityNet()
+    figures = train(QualityStage(training, held_out, network), options, work)
+    save_quality(network, folder / "quality")
     return figures
 
 
@@ -109,9 +139,11 @@ def with_changes(stage: str, **changes: object) -> LoopOptions:
 
 
 _STAGES: dict[str, Callable[[Path, Path, Path, LoopOptions], Figures]] = {
+    "encoder": _encoder,
     "autoencoder": _autoencoder,
-    "decoder": _decoder,
     "recognizer": _recognizer,
     "second": _second,
+    "detector": _detector,
+    "quality": _quality,
     "backbone": _backbone,
 }

@@ -74,9 +74,7 @@ def anchor_values(maps: list[Tensor]) -> Tensor:
     rows = []
     for m in maps:
         parts = m.split([ANCHORS * n for n in _VALUES], dim=1)
-        flat = [
-            part.permute(0, 2, 3, 1).reshape(len(m), -1, n) for part, n in zip(parts, _VALUES, strict=True)
-        ]
+        flat = [part.permute(0, 2, 3, 1).reshape(len(m), -1, n) for part, n in zip(parts, _VALUES, strict=True)]
         rows.append(torch.cat(flat, -1))
     return torch.cat(rows, 1)
 
@@ -109,7 +107,9 @@ def assign(places: Tensor, boxes: Tensor, radius: float = 1.1) -> Tensor:
     return torch.where(torch.isfinite(nearest), index, -1)
 
 
-def detection_loss(values: Tensor, places: Tensor, faces: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, dict[str, float]]:
+def detection_loss(
+    values: Tensor, places: Tensor, faces: list[tuple[Tensor, Tensor]]
+) -> tuple[Tensor, dict[str, float]]:
     """Return focal loss of the scores + GIoU of the boxes + L1 of the landmarks in face sizes.
 
     values (B, N, 15); faces: boxes (n, 4) and landmarks (n, 5, 2) of each picture, in px.
@@ -213,7 +213,9 @@ class _Writer:
             weight, bias = weight * gain[:, None, None, None], (bias - norm.running_mean) * gain + norm.bias.detach()
         stored = [self.store(weight.numpy()), self.store(bias.numpy())]
         pads = [module.padding[0]] * 4
-        return self.add("Conv", [x, *stored], kernel_shape=list(module.kernel_size), strides=list(module.stride), pads=pads)
+        return self.add(
+            "Conv", [x, *stored], kernel_shape=list(module.kernel_size), strides=list(module.stride), pads=pads
+        )
 
     def stage(self, x: str, module: Any) -> str:
         """Add a stack of convolutions and residual blocks."""
