@@ -1,0 +1,140 @@
+"""Blobs: sealed bytes under unguessable names, on local disk or behind any S3 API.
+
+Names look like `tenant/owner/kind/object`. A blob is never changed once it is written; a new one has a new name.
+"""
+
+import os
+import re
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Protocol
+
+from store.errors import InvalidRequest, MissingBlob, StorageDown
+
+CHUNK_BYTES = 2**18
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*(/[A-Za-z0-9_][A-Za-z0-9_.-]*)*")
+
+
+@dataclass(frozen=True)
+class Stored:
+    """One object that is there."""
+
+    name: str
+    size: int
+    modified_at: datetime
+
+
+class Blobs(Protocol):
+    """A place for bytes; every implementation passes tests/store/test_blobs.py."""
+
+    def put(self, name: str, chunks: Iterable[bytes], size: int) -> None:
+        """Write an object of `size` bytes, whole or not at all; StorageDown where that cannot be done."""
+
+    def get(self, name: str) -> Iterator[bytes]:
+        """Yield an object's bytes; MissingBlob where there is none."""
+
+    def delete(self, name: str) -> None:
+        """Delete an object; that there is none is fine."""
+
+    def list(self, prefix: str) -> Iterator[Stored]:
+        """Yield the objects whose names begin with a prefix."""
+
+    def ready(self) -> bool:
+        """Whether the place is there."""
+
+
+def check_name(name: str) -> str:
+    """Return the name; InvalidRequest for one that could lead elsewhere."""
+    if not _NAME.fullmatch(name) or ".." in name or len(name) > 500:
+        raise InvalidRequest(
+            f"got the object name {name[:100]!r}, wanted parts of letters, digits, _ . - between slashes"
+        )
+    return name
+
+
+class LocalBlobs:
+    """Files in a folder: written beside, synced, then renamed."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+
+    def put(self, name: str, chunks: Iterable[bytes], size: int) -> None:
+        """Write the file; a crash leaves nothing under its name."""
+        path = self._path(name)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            handle, partial = tempfile.mkstemp(dir=self._folder, prefix=".partial-")
+            try:
+                _write(handle, chunks)
+                os.replace(partial, path)
+                _sync_folder(path.parent)
+            except BaseException:
+                Path(partial).unlink(missing_ok=True)
+                raise
+        except OSError as error:
+            raise StorageDown(
+                f"got {error.strerror} while writing, wanted room for {size:,} bytes; free some"
+            ) from error
+
+    def get(self, name: str) -> Iterator[bytes]:
+        """Yield the file's bytes."""
+        try:
+            file = self._path(name).open("rb")
+        except FileNotFoundError:
+            raise _missing(name) from None
+        with file:
+            while chunk := file.read(CHUNK_BYTES):
+                yield chunk
+
+    def delete(self, name: str) -> None:
+        """Remove the file, and the folders it leaves empty."""
+        path = self._path(name)
+        path.unlink(missing_ok=True)
+        with suppress(OSError):
+            for folder in path.parents:
+                if folder == self._folder:
+                    break
+                folder.rmdir()
+
+    def list(self, prefix: str) -> Iterator[Stored]:
+        """Yield the files whose names begin so, in order."""
+        folder = self._folder / prefix.rpartition("/")[0] if prefix else self._folder
+        for path in sorted(folder.rglob("*")):
+            name = path.relative_to(self._folder).as_posix()
+            if not path.is_file() or path.name.startswith(".partial-") or not name.startswith(prefix):
+                continue
+            with suppress(FileNotFoundError):
+                status = path.stat()
+                yield Stored(name, status.st_size, datetime.fromtimestamp(status.st_mtime, UTC))
+
+    def ready(self) -> bool:
+        """Whether the folder can be written to."""
+        return os.access(self._folder, os.W_OK)
+
+    def _path(self, name: str) -> Path:
+        return self._folder / check_name(name)
+
+
+def _write(handle: int, chunks: Iterable[bytes]) -> None:
+    with os.fdopen(handle, "wb") as file:
+        for chunk in chunks:
+            file.write(chunk)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _missing(name: str) -> MissingBlob:
+    return MissingBlob(f"got {name}, where there is no object; wanted one that is there; it may have been erased")
