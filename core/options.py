@@ -99,6 +99,7 @@ class RestoreOptions:
     start: Start = "lq"  # the noised LQ latent, or noise alone
     seed: int = 0
     colour_fix: bool = True  # the input's low frequencies replace the result's
+    gate: bool = True  # a person's result that is worse than the input gives way to the base model's, if that is better
 
     def __post_init__(self) -> None:
         _check_types(self)

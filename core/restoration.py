@@ -10,17 +10,16 @@ this one photo. Outside the mask the pixels are the input's to the bit.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from core.alignment import alignment, box_alignment, crop, paste
 from core.backbone import Backbone
 from core.colour import colour_fixed, colour_shift
 from core.errors import FaceTooSmall, IdentityMismatch, InvalidOption, NoFaceFound, SeveralFaces
+from core.evidence import Evidence, complaint, consistency_db, decided
 from core.faces import Box, Face, overlap
 from core.images import Photo
 from core.likeness import STRANGER, FaceEmbeddings, embed, likeness, target_constant
@@ -32,8 +31,6 @@ from core.sampling import FaceCondition, sample
 SMALLEST_FACE = 16  # pixels of the box's shorter side
 _SAME_PLACE = 0.3  # intersection over union at which a box given by hand means a face that was found
 _CLEAR, _CLEAR_MARGIN = 0.35, 0.2  # likeness of a face chosen among several, and its lead over the next
-_WORSE = 0.02  # cosine that the second recognizer may lose before the gate falls
-_CONSISTENT_DB = 18.0  # PSNR of result and input at a 16th of the side, below which they contradict each other
 
 
 @dataclass(frozen=True)
@@ -61,28 +58,6 @@ class PreparedFace:
     def lq(self) -> Tensor:
         """Return the crop (3, S, S) in [-1, 1]."""
         return to_tensor(self.aligned)
-
-
-@dataclass(frozen=True)
-class Evidence:
-    """What was done to one face, and whether it helped: measured by a recognizer that took no part in it."""
-
-    box: Box
-    seed: int
-    tier: Tier  # what the result is
-    wanted: Tier  # what was tried first
-    likeness: float | None  # input to person: 0 = a stranger, 1 = the same
-    similarity_before: float | None  # second recognizer's cosine of input and references; None: there is none
-    similarity_after: float | None
-    consistency_db: float  # PSNR of result and input, both reduced to a 16th
-    colour_shift: float  # delta-E of result and input, low frequencies
-    fallback: str | None = None  # why the result is not what was wanted
-    warning: str | None = None  # what speaks against the result, where the base model's was no better
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return the evidence as JSON knows it."""
-        values = {name: _rounded(value) for name, value in vars(self).items() if name != "box"}
-        return {"box": [round(side, 1) for side in self.box], **values}
 
 
 @dataclass(frozen=True)
@@ -120,16 +95,18 @@ def restore_faces(
 ) -> list[RestoredFace]:
     """Restore faces of any photos and people in one batch; Interrupted once `should_stop` says so.
 
-    Where the result is less like the person than the input was, or contradicts the input, the base model's result is
+    The gate: where a result is less like the person than the input was, or contradicts the input, the base model's is
     taken if that is better, and the evidence says so.
     """
     restored = _restored(backbone, faces, options, progress, should_stop)
-    doubtful = [i for i, result in enumerate(restored) if _complaint(result.evidence)]
+    doubtful = [i for i, result in enumerate(restored) if options.gate and complaint(result.evidence)]
     if doubtful:
         plain = [replace(faces[i], wish=replace(faces[i].wish, person=None)) for i in doubtful]
         people = [faces[i].wish.person for i in doubtful]
         for i, base in zip(doubtful, _restored(backbone, plain, options, None, should_stop, people), strict=True):
-            restored[i] = _better(restored[i], base)
+            evidence = decided(restored[i].evidence, base.evidence)
+            pixels = base.pixels if evidence.fallback else restored[i].pixels
+            restored[i] = RestoredFace(faces[i], pixels, evidence)
     return restored
 
 
@@ -279,7 +256,7 @@ def _restored(
     x = colour_fixed(raw, lq) if options.colour_fix else raw
     people = judged_as or [face.wish.person for face in faces]
     after = embed(backbone, x)
-    consistency, shift = _consistency_db(raw, lq), colour_shift(x, lq)
+    consistency, shift = consistency_db(raw, lq), colour_shift(x, lq)
     results = []
     for i, (face, person) in enumerate(zip(faces, people, strict=True)):
         evidence = Evidence(
@@ -319,48 +296,8 @@ def _tier(person: Person | None) -> Tier:
     return "base" if person is None else person.tier
 
 
-# --- The gate ---
-
-
 def _similarity(second: Tensor, person: Person | None) -> float | None:
     """Return the second recognizer's cosine of a face (1, D2) and a person; None where either is missing."""
     if person is None or person.identity is None or not second.shape[-1] or not person.identity.second.shape[-1]:
         return None
     return float(second[0] @ person.identity.second[0])
-
-
-def _consistency_db(x: Tensor, lq: Tensor) -> Tensor:
-    """Return the PSNR (B,) of two batches in [-1, 1] reduced to a 16th of their side: what any blur leaves."""
-    reduced = [functional.avg_pool2d(batch, batch.shape[-1] // 16) for batch in (x, lq)]
-    error = (reduced[0] - reduced[1]).square().mean(dim=(1, 2, 3))
-    return 10 * torch.log10(4 / error.clamp_min(1e-8))
-
-
-def _complaint(evidence: Evidence) -> str | None:
-    """Return what speaks against a result that was to be a person's, or None."""
-    if evidence.tier == "base":
-        return None
-    before, after = evidence.similarity_before, evidence.similarity_after
-    if before is not None and after is not None and after < before - _WORSE:
-        return f"the {evidence.tier} result was less like the references than the input ({after:.2f} < {before:.2f})"
-    if evidence.consistency_db < _CONSISTENT_DB:
-        return f"the {evidence.tier} result contradicted the input ({evidence.consistency_db:.1f} dB)"
-    return None
-
-
-def _better(result: RestoredFace, base: RestoredFace) -> RestoredFace:
-    """Return the base model's face where it is the better of the two, with the reason; else the result itself."""
-    complaint = _complaint(result.evidence)
-    ours, theirs = result.evidence, base.evidence
-    if ours.consistency_db < _CONSISTENT_DB:
-        better = theirs.consistency_db > ours.consistency_db
-    else:
-        better = (theirs.similarity_after or -1.0) > (ours.similarity_after or -1.0)
-    if not better:
-        return replace(result, evidence=replace(ours, warning=complaint))
-    evidence = replace(theirs, fallback=f"{complaint}; the base model's was taken")
-    return RestoredFace(result.face, base.pixels, evidence)
-
-
-def _rounded(value: Any) -> Any:
-    return round(value, 4) if isinstance(value, float) else value
