@@ -43,7 +43,7 @@ def box_alignment(box: tuple[float, float, float, float], side: int) -> np.ndarr
 
 def crop(pixels: np.ndarray, matrix: np.ndarray, side: int) -> np.ndarray:
     """Cut the aligned crop (side, side, 3) uint8 out of pixels (H, W, 3); shrinking averages over areas."""
-    scale = float(np.sqrt(abs(np.linalg.det(matrix[:, :2]))))
+    scale = _scale(matrix)
     factor = max(1, round(1 / scale)) if scale < 1 else 1
     large = cv2.warpAffine(
         pixels,
@@ -59,9 +59,13 @@ def paste(pixels: np.ndarray, aligned: np.ndarray, restored: np.ndarray, matrix:
     """Add to pixels (H, W, 3) what restoration changed of the aligned crop, under the soft mask."""
     height, width = pixels.shape[:2]
     side = aligned.shape[0]
-    inverse = cv2.invertAffineTransform(_pixel_centres(matrix))
     change = (restored.astype(np.float32) - aligned.astype(np.float32)) * soft_mask(side)[..., None]
-    moved = cv2.warpAffine(change, inverse, (width, height), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_CONSTANT)
+    # A face smaller in the photo than in the crop: average first, since warping alone would skip pixels.
+    small = max(1, round(side / max(1.0, _scale(matrix))))
+    averaged = cv2.resize(change, (small, small), interpolation=cv2.INTER_AREA) if small < side else change
+    back = cv2.invertAffineTransform(_pixel_centres(matrix * (small / side)))
+    moved = cv2.warpAffine(averaged, back, (width, height), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_CONSTANT)
+    inverse = cv2.invertAffineTransform(_pixel_centres(matrix))
     reach = cv2.warpAffine((soft_mask(side) > 0).astype(np.float32), inverse, (width, height), flags=cv2.INTER_NEAREST)
     moved[reach == 0] = 0  # cubic interpolation rings a little past the mask
     return np.clip(np.rint(pixels.astype(np.float32) + moved), 0, 255).astype(np.uint8)
@@ -81,3 +85,8 @@ def _pixel_centres(matrix: np.ndarray) -> np.ndarray:
     moved = matrix.copy()
     moved[:, 2] -= shift
     return moved
+
+
+def _scale(matrix: np.ndarray) -> float:
+    """Return how many pixels a similarity makes of one."""
+    return float(np.sqrt(abs(np.linalg.det(matrix[:, :2]))))
