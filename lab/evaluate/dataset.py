@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-import torch
 from torch import Tensor
 from torch.nn import functional
 
@@ -15,6 +14,7 @@ from core.alignment import alignment, crop
 from core.backbone import Backbone
 from core.errors import ImageTooLarge, InvalidOption, UnreadableImage
 from core.images import read_photo_file
+from core.restoration import to_tensor
 
 Frame = Literal["auto", "aligned", "whole"]
 ENDINGS = {".jpg", ".jpeg", ".png", ".webp", ".heic", ".heif"}
@@ -27,6 +27,10 @@ class Photo:
     name: str  # person/file
     crop: Tensor
     sha256: str
+
+    def digest(self) -> str:
+        """Return a digest of the crop: the frame it was cut in counts, too."""
+        return hashlib.sha256(self.crop.numpy().tobytes()).hexdigest()[:16]
 
 
 @dataclass(frozen=True)
@@ -65,16 +69,6 @@ def read_crops(
     return photos, skipped
 
 
-def as_tensor(pixels: np.ndarray) -> Tensor:
-    """Turn (H, W, 3) uint8 into (3, H, W) in [-1, 1]."""
-    return torch.from_numpy(np.array(pixels)).permute(2, 0, 1).float() / 127.5 - 1
-
-
-def as_pixels(x: Tensor) -> np.ndarray:
-    """Turn (3, H, W) in [-1, 1] into (H, W, 3) uint8."""
-    return ((x.clamp(-1, 1) + 1) * 127.5).round().byte().permute(1, 2, 0).cpu().numpy()
-
-
 def _crop(path: Path, backbone: Backbone, frame: Frame) -> Tensor:
     """Return the crop: a square picture counts as aligned already, unless told otherwise."""
     pixels = read_photo_file(path).pixels
@@ -84,7 +78,7 @@ def _crop(path: Path, backbone: Backbone, frame: Frame) -> Tensor:
     if frame == "whole" or not square:
         pixels = _aligned(pixels, backbone)
     side = backbone.resolution
-    return functional.interpolate(as_tensor(pixels)[None], size=(side, side), mode="area")[0]
+    return functional.interpolate(to_tensor(pixels)[None], size=(side, side), mode="area")[0]
 
 
 def _aligned(pixels: np.ndarray, backbone: Backbone) -> np.ndarray:

@@ -48,7 +48,7 @@ class ReferenceEntry:
 
 
 @dataclass(frozen=True)
-class TestEntry:
+class TrialEntry:
     """One test photo with its degraded versions."""
 
     photo: str
@@ -62,7 +62,7 @@ class PersonEntry:
 
     person: str
     references: tuple[ReferenceEntry, ...]  # best kept first: with n good ones, the first n stay as they are
-    tests: tuple[TestEntry, ...]
+    trials: tuple[TrialEntry, ...]
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ class Manifest:
     def limited(self, people: int | None, photos: int | None) -> "Manifest":
         """Return the first people, and of each the first test photos."""
         kept = self.people if people is None else self.people[:people]
-        return Manifest(tuple(replace(p, tests=p.tests if photos is None else p.tests[:photos]) for p in kept))
+        return Manifest(tuple(replace(p, trials=p.trials if photos is None else p.trials[:photos]) for p in kept))
 
     def where(self, names: Sequence[str]) -> "Manifest":
         """Return the manifest of some of the people."""
@@ -110,8 +110,8 @@ def _person(person: str, files: Sequence[str]) -> PersonEntry:
         ReferenceEntry(photo, i < GOOD_REFERENCES, _spoiling(f"{photo} reference", None))
         for i, photo in enumerate(order[:REFERENCES])
     ]
-    tests = [TestEntry(photo, _seed(f"{photo} sampling"), _inputs(photo)) for photo in order[REFERENCES:]]
-    return PersonEntry(person, tuple(references), tuple(tests))
+    trials = [TrialEntry(photo, _seed(f"{photo} sampling"), _inputs(photo)) for photo in order[REFERENCES:]]
+    return PersonEntry(person, tuple(references), tuple(trials))
 
 
 def _inputs(photo: str) -> dict[str, Spoiling]:

@@ -1,0 +1,241 @@
+"""`idprefer evaluate`: the tables of a protocol on a folder of people, with intervals, pictures and judges."""
+
+import json
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, cast, get_args
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table as Printed
+
+from cli import bundles
+from core.backbone import Backbone
+from core.errors import InvalidOption
+from lab.evaluate.dataset import Frame, Skipped, list_people
+from lab.evaluate.manifest import SEVERITIES, Manifest, make_manifest
+from lab.evaluate.measuring import measures
+from lab.evaluate.openings import SEALED, Opening, chosen_people, record, tagged_commit
+from lab.evaluate.people import EvaluatedPerson, read_people
+from lab.evaluate.perceptual import load_perceptual
+from lab.evaluate.report import About, Evaluation, write_report
+from lab.evaluate.restoring import Report, Studio
+from lab.evaluate.rows import Table, tables
+from lab.evaluate.run import evaluated, face_count, judge_panel
+from lab.judges.panel import load_judges
+
+_ROOT = Path(__file__).parent.parent
+_OPENINGS = _ROOT / "docs" / "results" / "openings.md"
+
+
+@dataclass(frozen=True)
+class Choices:
+    """What the command line asks for."""
+
+    dataset: Path
+    people: str  # tuning, sealed or all
+    protocols: str  # names with commas between them
+    bundle: str
+    preset: str
+    limit_people: int | None
+    photos: int | None  # test photos of each person
+    severities: str  # names with commas between them
+    judges: str  # names with commas between them
+    judge_weights: Path
+    frame: Frame
+    labels: Path | None  # JSON: person -> group
+    open_sealed: str | None  # why the sealed people are looked at
+    seed: int
+    device: str
+
+
+def checked_frame(frame: str) -> Frame:
+    """Return what a dataset's pictures are; InvalidOption for a word that says nothing of it."""
+    for known in get_args(Frame):
+        if frame == known:
+            return cast(Frame, known)
+    raise InvalidOption(f"got frame {frame!r}, wanted one of {', '.join(get_args(Frame))}")
+
+
+def run(choices: Choices, folder: Path, as_json: bool) -> None:
+    """Evaluate, write the report's folder, and print the tables."""
+    console = Console(stderr=as_json)
+    # 1. whom and what
+    wanted = _tables(choices)
+    manifest, few = _manifest(choices)
+    backbone = bundles.load(choices.bundle, choices.device)
+    commit = _opened(choices, manifest, backbone) or _commit()
+    console.print(f"manifest {manifest.sha256}, {len(manifest.people)} people", highlight=False)
+    # 2. who judges, on the tuning people's own photos
+    judges = load_judges(choices.judges.split(","), choices.judge_weights, backbone)
+    perceptual, missing = load_perceptual()
+    people, skipped = _read(choices, manifest, backbone)
+    panel = judge_panel(judges, _tuning_people(choices, backbone) or people)
+    # 3. pictures and figures
+    with _progress(console, face_count(wanted, people)) as report:
+        studio = Studio(backbone, folder / "made", report)
+        done = tuple(evaluated(studio, table, people, judges, perceptual) for table in wanted)
+    # 4. the report
+    evaluation = Evaluation(
+        _about(choices, manifest, backbone, commit, len(people)),
+        done,
+        panel,
+        measures(judges, list(perceptual)),
+        missing,
+        (*(Skipped(name, "too few photos: six are needed") for name in few), *skipped),
+        tuple(people),
+        _labels(choices.labels),
+    )
+    told = write_report(evaluation, folder)
+    if as_json:
+        typer.echo(json.dumps(told, indent=2))
+    else:
+        _print(console, told, folder)
+
+
+def _tables(choices: Choices) -> list[Table]:
+    severities = choices.severities.split(",")
+    if unknown := [name for name in severities if name not in SEVERITIES]:
+        raise InvalidOption(f"got severity {unknown[0]!r}, wanted some of {', '.join(SEVERITIES)}")
+    names = choices.protocols.split(",")
+    return [table for name in names for table in tables(name, choices.preset, severities, choices.seed)]
+
+
+def _manifest(choices: Choices) -> tuple[Manifest, list[str]]:
+    """Return the manifest of whoever is asked for, and who has too few photos."""
+    photos = list_people(choices.dataset)
+    manifest, few = make_manifest({person: photos[person] for person in chosen_people(photos, choices.people)})
+    if not manifest.people:
+        raise InvalidOption(
+            f"got nobody with six photos or more in {choices.dataset}, wanted five references and a test"
+        )
+    return manifest.limited(choices.limit_people, choices.photos), few
+
+
+def _opened(choices: Choices, manifest: Manifest, backbone: Backbone) -> str | None:
+    """Record that sealed people are looked at, and return the tagged commit; None where nobody sealed is."""
+    if not any(person.person in SEALED for person in manifest.people):
+        return None
+    if choices.open_sealed is None:
+        raise InvalidOption(
+            "got sealed people, who are looked at once and never tuned on; wanted --open-sealed REASON, which goes "
+            f"into {_OPENINGS.relative_to(_ROOT)}"
+        )
+    commit = tagged_commit(_ROOT)
+    bundle, protocols = f"{backbone.name} {backbone.digest[:12]}", f"{choices.protocols} ({choices.preset})"
+    why = choices.open_sealed.replace("|", "/").replace("\n", " ")
+    record(Opening(_today(), commit, bundle, manifest.sha256[:16], protocols, why), _OPENINGS)
+    return commit
+
+
+def _read(choices: Choices, manifest: Manifest, backbone: Backbone) -> tuple[list[EvaluatedPerson], list[Skipped]]:
+    people, skipped = read_people(choices.dataset, manifest, backbone, choices.frame)
+    if not people:
+        raise InvalidOption(f"got nobody in {choices.dataset} whose photos can be used: {skipped[0].reason}")
+    return people, skipped
+
+
+def _tuning_people(choices: Choices, backbone: Backbone) -> list[EvaluatedPerson]:
+    """Return everybody who is not sealed: the judges are tried on them, whoever is restored."""
+    photos = list_people(choices.dataset)
+    manifest, _ = make_manifest({person: files for person, files in photos.items() if person not in SEALED})
+    return read_people(choices.dataset, manifest, backbone, choices.frame)[0]
+
+
+def _labels(path: Path | None) -> dict[str, str]:
+    if path is None:
+        return {}
+    try:
+        labels = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise InvalidOption(f"got --labels {path}, which cannot be read ({error}); wanted JSON") from None
+    if not isinstance(labels, dict) or not all(isinstance(group, str) for group in labels.values()):
+        raise InvalidOption(f'got --labels {path} of another form, wanted {{"person": "group"}}')
+    return labels
+
+
+def _about(choices: Choices, manifest: Manifest, backbone: Backbone, commit: str, people: int) -> About:
+    return About(
+        command=shlex.join(["idprefer", *sys.argv[1:]]),
+        commit=commit,
+        bundle=backbone.name,
+        bundle_digest=backbone.digest,
+        preset=choices.preset,
+        device=str(backbone.device),
+        manifest_sha256=manifest.sha256,
+        people=choices.people,
+        person_count=people,
+        date=_today(),
+    )
+
+
+def _today() -> str:
+    return datetime.now(UTC).date().isoformat()
+
+
+def _commit() -> str:
+    """Return this code's commit, or "unknown" where it is no git repository."""
+    command = ["git", "describe", "--always", "--dirty", "--abbrev=12"]
+    done = subprocess.run(command, cwd=_ROOT, capture_output=True, text=True)
+    return done.stdout.strip() or "unknown"
+
+
+@contextmanager
+def _progress(console: Console, faces: int) -> Iterator[Report]:
+    """Show how many faces are done, and what is being done."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, TimeRemainingColumn(), console=console) as progress:
+        task = progress.add_task("starting", total=faces)
+
+        def report(what: str, done: int) -> None:
+            progress.update(task, description=what, advance=done)
+
+        yield report
+
+
+def _print(console: Console, told: dict[str, Any], folder: Path) -> None:
+    """Print the judges and, of each table, the figures that matter most."""
+    console.print(_judges(told))
+    for table in told["tables"]:
+        console.print(_figures(table, [f"id.{judge['name']}" for judge in told["judges"]], told["headline"]))
+    for name, why in told["missing_metrics"].items():
+        console.print(f"{name}: missing, {why}", highlight=False)
+    for skipped in told["skipped"]:
+        console.print(f"skipped {skipped['name']}: {skipped['reason']}", highlight=False)
+    console.print(f"report: {folder / 'index.html'}", highlight=False)
+
+
+def _judges(told: dict[str, Any]) -> Printed:
+    printed = Printed("judge", "part", "AUC", "same", "strangers", "headline", title="Judges", title_justify="left")
+    for judge in told["judges"]:
+        figures = [f"{judge[key]:.3f}" for key in ("auc", "same", "strangers")]
+        part = f"has taken part: {judge['part']}" if judge["part"] else "took no part"
+        printed.add_row(judge["name"], part, *figures, "yes" if judge["headline"] else "no")
+    return printed
+
+
+def _figures(table: dict[str, Any], ids: Sequence[str], headline: str | None) -> Printed:
+    """Return a table of means; where a judge may carry a headline, with the gain over the baseline."""
+    printed = Printed("row", "PSNR", "SSIM", *ids, "s a face", title=table["title"], title_justify="left")
+    if headline is not None:
+        printed.add_column(f"{headline} over {table['baseline']}")
+    for name in dict.fromkeys(line["input"] for line in table["lines"]):
+        printed.add_section()
+        printed.add_row(f"[bold]{name}[/bold]")
+        for line in (line for line in table["lines"] if line["input"] == name):
+            values = line["values"]
+            means = [f"{values['psnr']['mean']:.2f}", *(f"{values[key]['mean']:.3f}" for key in ("ssim", *ids))]
+            gain = [] if headline is None else [_gain(line["gains"].get(headline))]
+            printed.add_row(line["row"], *means, f"{line['seconds']:.2f}", *gain)
+    return printed
+
+
+def _gain(gain: dict[str, float] | None) -> str:
+    return "" if gain is None else f"{gain['mean']:+.3f} ({gain['low']:+.3f} to {gain['high']:+.3f})"

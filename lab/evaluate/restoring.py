@@ -1,0 +1,164 @@
+"""Rows turned into pictures: adapters trained and faces restored once, and kept, so that a stopped run goes on."""
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from time import perf_counter
+
+import numpy as np
+import torch
+
+from core.adapter_file import pack_adapter, unpack_adapter
+from core.backbone import Backbone
+from core.colour import colour_fixed
+from core.images import Photo, encode_photo, read_photo_file, write_atomically
+from core.injector import Adapter
+from core.likeness import embed
+from core.person import Person, person_of_adapter, person_of_references
+from core.restoration import PreparedFace, Wish, face_condition, restore_faces, to_pixels, to_tensor
+from core.sampling import sample
+from core.training import train_injector
+from lab.evaluate.people import EvaluatedPerson, Trial
+from lab.evaluate.rows import Row
+
+BATCH = 8  # faces at a time: the activations of more take memory and save no time on a processor
+Report = Callable[[str, int], None]  # what was done, and how many faces of it; a training counts as none
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One restored face as it lies on disk."""
+
+    path: Path
+    seconds: float  # of its batch, shared among the batch's faces
+    fallback: str | None = None  # why the gate took the base model's face
+
+    def pixels(self) -> np.ndarray:
+        """Read the picture, (S, S, 3) uint8."""
+        return read_photo_file(self.path).pixels
+
+
+class Studio:
+    """A backbone with a folder in which everything that was made is kept by what decided it."""
+
+    def __init__(self, backbone: Backbone, folder: Path, report: Report = lambda what, faces: None) -> None:
+        self._backbone, self._folder, self._report = backbone, folder / backbone.digest[:12], report
+
+    def pictures(
+        self, row: Row, person: EvaluatedPerson, other: EvaluatedPerson, inputs: Sequence[str]
+    ) -> dict[tuple[str, str], Picture]:
+        """Return the row's pictures of a person by (photo, input); `other` is whose adapter a row may take instead."""
+        folder = self._folder / "pictures" / row.key() / f"{person.name}-{person.reference_key()}"
+        if row.who == "other":
+            folder = folder.with_name(f"{folder.name}-as-{other.name}-{other.reference_key()}")
+        made = _read_pictures(folder)
+        wanted = [(trial, name) for trial in person.trials for name in inputs]
+        missing = [(trial, name) for trial, name in wanted if trial.key(name) not in made]
+        self._report(f"{person.name}: {row.name}", len(wanted) - len(missing))
+        if missing:
+            whom = self._whom(row, person, other)
+            for batch in _batches(missing, BATCH):
+                made |= self._restored(row, whom, batch, folder)
+                _write_pictures(folder, made)
+                self._report(f"{person.name}: {row.name}", len(batch))
+        return {(trial.entry.photo, name): made[trial.key(name)] for trial, name in wanted}
+
+    def training_seconds(self, row: Row, person: EvaluatedPerson) -> float | None:
+        """Return how long the row's adapter took to train, or None where it has none of its own."""
+        if row.train is None:
+            return None
+        seconds: float = json.loads(self._adapter_path(row, person).with_suffix(".json").read_text())["seconds"]
+        return seconds
+
+    def adapter(self, row: Row, person: EvaluatedPerson) -> Adapter:
+        """Return the adapter of a row for a person, trained at its first use."""
+        path = self._adapter_path(row, person)
+        if not path.exists():
+            self._train(row, person, path)
+        return unpack_adapter(path.read_bytes(), self._backbone)
+
+    def _train(self, row: Row, person: EvaluatedPerson, path: Path) -> None:
+        assert row.train is not None, f"row {row.name} has no adapter"
+        backbone = self._backbone if row.projection else replace(self._backbone, identity_projection=None)
+        references = person.references(backbone, row.good_references)
+        start = perf_counter()
+        adapter = train_injector(
+            backbone,
+            references,
+            row.train,
+            progress=lambda done: self._report(f"{person.name}: training {done.step}/{done.steps}", 0),
+        )
+        seconds = perf_counter() - start
+        write_atomically(path.with_suffix(".json"), json.dumps({"seconds": seconds}).encode())
+        write_atomically(path, pack_adapter(adapter))
+
+    def _adapter_path(self, row: Row, person: EvaluatedPerson) -> Path:
+        name = f"{person.name}-{person.reference_key()}.safetensors"
+        return self._folder / "adapters" / row.training_key() / name
+
+    def _whom(self, row: Row, person: EvaluatedPerson, other: EvaluatedPerson) -> Person | None:
+        """Return as whom the row restores a person's face; None: as nobody in particular."""
+        if row.who in ("input", "nobody"):
+            return None
+        if row.who == "references":
+            return person_of_references(self._backbone, person.references(self._backbone, row.good_references))
+        return person_of_adapter(self._backbone, self.adapter(row, person if row.who == "own" else other))
+
+    def _restored(
+        self, row: Row, whom: Person | None, batch: Sequence[tuple[Trial, str]], folder: Path
+    ) -> dict[str, Picture]:
+        """Restore one batch and write its pictures; returned by the trial's key."""
+        start = perf_counter()
+        faces = [self._face(trial, name, whom) for trial, name in batch]
+        pixels, fallbacks = self._pixels(row, faces)
+        seconds = (perf_counter() - start) / len(batch)
+        pictures = {}
+        for (trial, name), shown, fallback in zip(batch, pixels, fallbacks, strict=True):
+            path = folder / f"{Path(trial.entry.photo).stem} {name} {trial.key(name)[:8]}.png"
+            write_atomically(path, encode_photo(Photo(shown)))
+            pictures[trial.key(name)] = Picture(path, seconds, fallback)
+        return pictures
+
+    def _face(self, trial: Trial, name: str, whom: Person | None) -> PreparedFace:
+        """Return an aligned crop as a face ready for the batch."""
+        lq = trial.degraded(name)
+        side = float(lq.shape[-1])
+        embeddings = embed(self._backbone, lq[None])
+        wish = Wish(whom, seed=trial.entry.seed)
+        return PreparedFace(wish, (0.0, 0.0, side, side), np.eye(2, 3), to_pixels(lq), embeddings, None)
+
+    def _pixels(self, row: Row, faces: Sequence[PreparedFace]) -> tuple[list[np.ndarray], list[str | None]]:
+        """Return what the row makes of faces, and why the gate fell where it did."""
+        if row.who == "input":
+            return [face.aligned for face in faces], [None] * len(faces)
+        if row.gated:
+            results = restore_faces(self._backbone, faces, row.restore)
+            return [result.pixels for result in results], [result.evidence.fallback for result in results]
+        lq = torch.stack([to_tensor(face.aligned) for face in faces])
+        conditions = [face_condition(self._backbone, face, row.restore) for face in faces]
+        x = sample(self._backbone, lq, conditions, row.restore).cpu()
+        x = colour_fixed(x, lq) if row.restore.colour_fix else x
+        return [to_pixels(face) for face in x], [None] * len(faces)
+
+
+def _batches(items: Sequence[tuple[Trial, str]], size: int) -> Iterator[Sequence[tuple[Trial, str]]]:
+    for start in range(0, len(items), size):
+        yield items[start : start + size]
+
+
+def _read_pictures(folder: Path) -> dict[str, Picture]:
+    """Return by their keys the pictures that an earlier run left: only what is listed is whole."""
+    listed = folder / "pictures.json"
+    if not listed.exists():
+        return {}
+    entries = json.loads(listed.read_text())
+    return {key: Picture(folder / entry["file"], entry["seconds"], entry["fallback"]) for key, entry in entries.items()}
+
+
+def _write_pictures(folder: Path, pictures: dict[str, Picture]) -> None:
+    entries = {
+        key: {"file": picture.path.name, "seconds": picture.seconds, "fallback": picture.fallback}
+        for key, picture in pictures.items()
+    }
+    write_atomically(folder / "pictures.json", json.dumps(entries, indent=1).encode())

@@ -1,0 +1,110 @@
+"""The evaluation: people and tables in, every picture made, measured and summed up. Read this first.
+
+make_manifest -> read_people -> Studio.pictures -> measured -> lines -> report
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from lab.evaluate.measuring import Measurement, measured
+from lab.evaluate.people import EvaluatedPerson, clean_crops
+from lab.evaluate.perceptual import Metric
+from lab.evaluate.restoring import Studio
+from lab.evaluate.rows import Row, Table
+from lab.evaluate.skin import THIRDS, thirds, tone
+from lab.evaluate.statistics import Line, grouped, lines
+from lab.judges.panel import Judge, Standing, carries_headline, standing
+
+
+@dataclass(frozen=True)
+class MeasuredTable:
+    """A table with all that was measured for it."""
+
+    table: Table
+    measurements: tuple[Measurement, ...]
+    lines: tuple[Line, ...]
+    training_seconds: dict[str, float]  # mean over people, of the rows that train
+
+
+@dataclass(frozen=True)
+class Panel:
+    """Who judges, and how much each judge's word is worth."""
+
+    judges: tuple[Judge, ...]
+    standings: dict[str, Standing]  # on clean photos of the tuning people
+    by_tone: dict[str, dict[str, float]]  # third of skin tone -> judge -> AUC
+
+    @property
+    def headline(self) -> str | None:
+        """Return the key of the ID that may be published; None: no judge is good and independent enough."""
+        fit = [judge for judge in self.judges if carries_headline(judge, self.standings[judge.name])]
+        return f"id.{fit[0].name}" if fit else None
+
+
+def judge_panel(judges: Sequence[Judge], people: Sequence[EvaluatedPerson]) -> Panel:
+    """Let every judge tell the people's own clean photos apart, all together and in thirds of skin tone."""
+    crops, names = clean_crops(people)
+    third_of = thirds({person.name: tone(person.clean()) for person in people})
+    standings = {}
+    by_tone: dict[str, dict[str, float]] = {third: {} for third in THIRDS if third_of}
+    for judge in judges:
+        embeddings = judge.embed(crops)
+        standings[judge.name] = standing(judge, embeddings, names)
+        for third, aucs in by_tone.items():
+            inside = [i for i, name in enumerate(names) if third_of[name] == third]
+            aucs[judge.name] = standing(judge, embeddings[inside], [names[i] for i in inside]).auc
+    return Panel(tuple(judges), standings, by_tone)
+
+
+def face_count(tables: Sequence[Table], people: Sequence[EvaluatedPerson]) -> int:
+    """Return how many pictures an evaluation makes or finds made."""
+    trials = sum(len(person.trials) for person in people)
+    return sum(len(table.rows) * len(table.inputs) * trials for table in tables)
+
+
+def evaluated(
+    studio: Studio,
+    table: Table,
+    people: Sequence[EvaluatedPerson],
+    judges: Sequence[Judge],
+    perceptual: Mapping[str, Metric],
+) -> MeasuredTable:
+    """Make and measure every picture of a table."""
+    measurements: list[Measurement] = []
+    seconds: dict[str, list[float]] = {}
+    for i, person in enumerate(people):
+        other = people[(i + 1) % len(people)]
+        for row in _rows(table, people):
+            pictures = studio.pictures(row, person, other, table.inputs)
+            measurements += measured(row.name, person, pictures, judges, perceptual)
+            if row.who == "own" and (took := studio.training_seconds(row, person)) is not None:
+                seconds.setdefault(row.name, []).append(took)
+    names = [row.name for row in _rows(table, people)]
+    return MeasuredTable(
+        table,
+        tuple(measurements),
+        tuple(lines(measurements, names, table.inputs, table.baseline)),
+        {name: sum(values) / len(values) for name, values in seconds.items()},
+    )
+
+
+def breakdowns(
+    done: MeasuredTable, row: str, panel: Panel, people: Sequence[EvaluatedPerson], labels: Mapping[str, str]
+) -> dict[str, list[dict[str, object]]]:
+    """Return a row's figures by fault of the input, by skin tone, and by the caller's own labels of people."""
+    third_of = thirds({person.name: tone(person.clean()) for person in people})
+    groups: dict[str, Callable[[Measurement], Sequence[str]]] = {
+        "fault of the input": lambda m: m.words,
+        "skin tone": lambda m: [third_of[m.person]] if third_of else [],
+        "label": lambda m: [labels[m.person]] if m.person in labels else [],
+    }
+    baseline = done.table.baseline
+    assert baseline is not None, f"table {done.table.name} has no row to compare with"
+    keys = [f"id.{judge.name}" for judge in panel.judges] + ["psnr"]
+    tables = {name: grouped(done.measurements, row, baseline, keys, group) for name, group in groups.items()}
+    return {name: table for name, table in tables.items() if table}
+
+
+def _rows(table: Table, people: Sequence[EvaluatedPerson]) -> list[Row]:
+    """Return the table's rows; another person's adapter needs another person."""
+    return [row for row in table.rows if row.who != "other" or len(people) > 1]
