@@ -136,6 +136,40 @@ def pretrain(
     pretrain.run(pretrain.Choices(stage, data, bundle, work, steps, batch_size, learning_rate, seed, device))
 
 
+@app.command()
+def evaluate(
+    dataset: Annotated[Path, typer.Option(help="Folder of person/photo.jpg: aligned crops, or whole photos.")],
+    people: Annotated[str, typer.Option(help="tuning, sealed or all.")] = "tuning",
+    protocol: Annotated[str, typer.Option(help="main, grid, ablation, sweep; several with commas.")] = "main",
+    bundle: Bundle = "mini",
+    preset: Annotated[str, typer.Option(help="fast, balanced or best.")] = "balanced",
+    report: Annotated[Path, typer.Option(help="Folder of the report; what it holds is not made again.")] = Path(
+        ".work/evaluate"
+    ),
+    limit_people: Annotated[int | None, typer.Option(min=1, help="Only the first people.")] = None,
+    photos: Annotated[int | None, typer.Option(min=1, help="Only the first test photos of each person.")] = None,
+    severity: Annotated[str, typer.Option(help="light, medium, heavy; several with commas.")] = "light,medium,heavy",
+    judges: Annotated[str, typer.Option(help="faceres, dlib, gate; several with commas.")] = "faceres,dlib,gate",
+    judge_weights: Annotated[Path, typer.Option(help="faceres.json, as `make judge` leaves it.")] = Path(
+        ".work/judges/faceres.json"
+    ),
+    frame: Annotated[str, typer.Option(help="aligned, whole, or auto: square pictures are aligned.")] = "auto",
+    labels: Annotated[Path | None, typer.Option(help='JSON of {"person": "group"}: figures by group.')] = None,
+    open_sealed: Annotated[str | None, typer.Option(help="Why the sealed people are looked at: recorded.")] = None,
+    seed: Seed = 0,
+    device: Device = "auto",
+    as_json: AsJson = False,
+) -> None:
+    """Measure a bundle on people it never saw: tables with intervals, pictures, judges; run again to go on."""
+    from cli import evaluate
+
+    choices = evaluate.Choices(
+        dataset, people, protocol, bundle, preset, limit_people, photos, severity, judges, judge_weights,
+        evaluate.checked_frame(frame), labels, open_sealed, seed, device,
+    )  # fmt: skip
+    evaluate.run(choices, report, as_json)
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Run a command; what a person can mend becomes one line on stderr and exit code 2."""
     try:
