@@ -100,7 +100,7 @@ def describe(degradation: Degradation) -> tuple[str, ...]:
 def quality_score(degradation: Degradation) -> float:
     """Return how good a picture so degraded still is, in [0, 1]: 1 is untouched."""
     blur = math.hypot(degradation.blur_sigma, degradation.blur_sigma_y) / math.sqrt(2)
-    detail = math.hypot(blur / 10, degradation.downscale / 16) / math.sqrt(2)
+    detail = math.hypot(blur / 10, (degradation.downscale - 1) / 15) / math.sqrt(2)
     grain = degradation.noise / 15
     blocks = (100 - degradation.jpeg) / 70
     return float(np.clip(1 - (0.6 * detail + 0.25 * grain + 0.15 * blocks), 0, 1))
