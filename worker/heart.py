@@ -1,0 +1,131 @@
+"""The heartbeat: keeps this worker's leases alive, and hears what is wanted of them and of the worker itself."""
+
+import contextlib
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+import structlog
+from sqlalchemy.exc import SQLAlchemyError
+
+from store import ledger, queries, workers
+from store.database import Database
+from worker.cache import Caches
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(eq=False)
+class Held:
+    """A job in this worker's hands."""
+
+    claim: ledger.Claim
+    identities: set[str] = field(default_factory=set)  # whose data it has in memory
+    order: str = "go"  # or "stop": nobody wants it any more; or "lost": it is another worker's by now
+
+
+class Heart:
+    """Beats in a thread of its own while a worker lives."""
+
+    def __init__(self, database: Database, caches: Caches, beat_seconds: float) -> None:
+        self._database, self._caches, self._beat_seconds = database, caches, beat_seconds
+        self._held: dict[str, Held] = {}
+        self._lock = threading.Lock()
+        self._ended = threading.Event()
+        self._kept_until = time.monotonic()
+        self.draining = False
+        self.worker_id = ""
+
+    @contextlib.contextmanager
+    def beating(self, device: str, bundle: str, drain: Callable[[], None]) -> Iterator[None]:
+        """Report this worker for as long as it lives; `drain` is called when an operator wants it to end."""
+        with self._database.transaction(None) as session:
+            self.worker_id = workers.register(session, device, bundle).id
+        self._ended.clear()
+        thread = threading.Thread(target=self._beat_on, args=(drain,), name="heartbeat", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            self._ended.set()
+            thread.join()
+            with contextlib.suppress(SQLAlchemyError), self._database.transaction(None) as session:
+                workers.leave(session, self.worker_id)
+
+    def hold(self, claim: ledger.Claim) -> Held:
+        """Keep a job's lease alive from here on."""
+        held = Held(claim, {claim.identity_id} if claim.identity_id else set())
+        with self._lock:
+            if not self._held:
+                self._kept_until = time.monotonic() + ledger.LEASE_SECONDS
+            self._held[claim.lease.job_id] = held
+        return held
+
+    def let_go(self, held: Held) -> None:
+        """Let a job's lease be."""
+        with self._lock:
+            self._held.pop(held.claim.lease.job_id, None)
+
+    def look(self) -> None:
+        """See now, and not at the next beat, whether a job is to stop; a database that is away says nothing."""
+        held = self._all_held()
+        try:
+            with self._database.transaction(None, read_only=True) as session:
+                pulses = queries.pulses(session, [one.claim.lease.job_id for one in held])
+        except SQLAlchemyError as error:
+            log.warning("no_look_at_jobs", worker_id=self.worker_id, error=str(error))
+            self._give_up_if_unheard(held)
+            return
+        for one in held:
+            _sequence, state = pulses.get(one.claim.lease.job_id, (0, "gone"))
+            if state == "canceling":
+                one.order = "stop"
+            elif state != "running":
+                one.order = "lost"
+        self._give_up_if_unheard(held)
+
+    def beat(self, drain: Callable[[], None]) -> None:
+        """Renew the leases, report, and obey."""
+        held = self._all_held()
+        with self._database.transaction(None) as session:
+            orders = ledger.heartbeat(session, [one.claim.lease for one in held])
+            wanted = workers.beat(session, self.worker_id, "busy" if held else "idle")
+        self._kept_until = time.monotonic() + ledger.LEASE_SECONDS
+        for one in held:
+            if (order := orders.get(one.claim.lease.job_id, "lost")) != "go":
+                one.order = order
+        if wanted.draining and not self.draining:
+            self.draining = True
+            drain()
+        self._evict(wanted.evictions)
+
+    def _evict(self, evictions: list[workers.Eviction]) -> None:
+        """Forget who is erased; say so only when no running job has them in memory either."""
+        through = 0
+        for eviction in sorted(evictions, key=lambda eviction: eviction.sequence):
+            self._caches.forget(eviction.owner_id)
+            if any(eviction.owner_id in one.identities for one in self._all_held()):
+                break
+            through = eviction.sequence
+        if through:
+            with self._database.transaction(None) as session:
+                workers.evicted(session, self.worker_id, through)
+
+    def _beat_on(self, drain: Callable[[], None]) -> None:
+        while not self._ended.wait(self._beat_seconds):
+            try:
+                self.beat(drain)
+            except SQLAlchemyError as error:
+                log.warning("heartbeat_missed", worker_id=self.worker_id, error=str(error))
+                self._give_up_if_unheard(self._all_held())
+
+    def _give_up_if_unheard(self, held: list[Held]) -> None:
+        """Count jobs as lost whose leases have run out meanwhile: somebody else may have them."""
+        if time.monotonic() > self._kept_until:
+            for one in held:
+                one.order = "lost"
+
+    def _all_held(self) -> list[Held]:
+        with self._lock:
+            return list(self._held.values())

@@ -1,0 +1,26 @@
+"""A whole worker process, put together from settings: what the supervisor's child, Celery's and a lone one share."""
+
+from store.blobs_of import open_blobs
+from store.database import Database
+from store.safe import Safe
+from store.settings import Settings
+from store.vault import Vault
+from worker.bell import Bell
+from worker.loop import Worker
+from worker.options import WorkerOptions
+from worker.parts import Parts, assemble
+
+
+def parts_of(settings: Settings, options: WorkerOptions) -> Parts:
+    """Return a worker's parts; the database sees what the ledger's role sees."""
+    safe = Safe(Vault(settings.root_key_list()), open_blobs(settings))
+    return assemble(Database(settings.database_url, role="ledger"), safe, options)
+
+
+def work(settings: Settings, options: WorkerOptions, bell: Bell) -> None:
+    """Be a worker until the bell says stop."""
+    parts = parts_of(settings, options)
+    try:
+        Worker(parts, bell).work()
+    finally:
+        parts.database.close()
