@@ -10,11 +10,11 @@ from starlette.middleware import Middleware
 
 from api import errors
 from api.auth import Authentication, KeyRing
-from api.dependencies import Parts
 from api.document import describe
 from api.idempotency import Replay, again
-from api.limits import JSON_BYTES, RateLimiter
+from api.limits import JSON_BYTES
 from api.middleware import Envelope, HeadAsGet
+from api.parts import Parts
 from api.routes import (
     accounts,
     adapters,
@@ -41,7 +41,7 @@ _ROUTES = (
 )  # fmt: skip
 
 
-def create_app(parts: Parts, limiter: RateLimiter) -> FastAPI:
+def create_app(parts: Parts) -> FastAPI:
     """Return the application over its parts."""
     app = FastAPI(
         title="ID-PreFeR",
@@ -56,7 +56,7 @@ def create_app(parts: Parts, limiter: RateLimiter) -> FastAPI:
         middleware=[
             Middleware(Envelope, metrics=parts.metrics),
             Middleware(HeadAsGet),
-            Middleware(Authentication, keys=KeyRing(parts.database), sessions=parts.sessions, limiter=limiter),
+            Middleware(Authentication, keys=KeyRing(parts.database), sessions=parts.sessions, limiter=parts.limiter),
         ],
     )
     app.state.parts = parts
@@ -75,7 +75,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     parts: Parts = app.state.parts
     async with parts.hub.running():
         yield
-    parts.decoder.close()
+    parts.close()
 
 
 def _operation_id(route: APIRoute) -> str:

@@ -5,7 +5,9 @@ import hmac
 import re
 import secrets
 import time
+from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 
 from anyio import to_thread
 from sqlalchemy.exc import OperationalError
@@ -20,6 +22,7 @@ from store.database import Database
 COOKIE = "idr_session"
 CSRF_HEADER = "x-csrf-token"
 SESSION_SECONDS = 12 * 3600
+_SEEN_EVERY = timedelta(minutes=1)
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 _BEARER = re.compile(r"(?i:bearer) +([!-~]{1,300})")
 _NO_KEY = (
@@ -84,17 +87,27 @@ class KeyRing:
 
     def by_token(self, token: str) -> Principal | None:
         """Return whom a Bearer text stands for."""
-        with self._database.transaction(None) as session:
-            return _principal(keys.by_token(session, token))
+        with self._database.transaction(None, read_only=True) as session:
+            row = keys.by_token(session, token)
+        return self._principal(row)
 
     def by_id(self, key_id: str) -> Principal | None:
         """Return whom a key stands for that a session cookie names."""
-        with self._database.transaction(None) as session:
-            return _principal(keys.by_id(session, key_id))
+        with self._database.transaction(None, read_only=True) as session:
+            row = keys.by_id(session, key_id)
+        return self._principal(row)
 
+    def _principal(self, row: models.ApiKey | None) -> Principal | None:
+        if row is None:
+            return None
+        if row.last_used_at is None or datetime.now(UTC) - row.last_used_at > _SEEN_EVERY:
+            with suppress(OperationalError):  # a busy database forgets one use, and refuses nobody for it
+                self._note_use(row)
+        return Principal(row.tenant_id, row.id, frozenset(row.scopes))
 
-def _principal(row: models.ApiKey | None) -> Principal | None:
-    return None if row is None else Principal(row.tenant_id, row.id, frozenset(row.scopes))
+    def _note_use(self, row: models.ApiKey) -> None:
+        with self._database.transaction(row.tenant_id) as session:
+            keys.seen(session, row.tenant_id, row.id)
 
 
 class Authentication:
@@ -124,8 +137,8 @@ class Authentication:
             await problem(request, refusal)(scope, receive, send)
             return
         except OperationalError:
-            refusal = Refusal("busy", "got a request while the database was away; wanted it back; send it again")
-            await problem(request, refusal)(scope, receive, send)
+            away = Refusal("busy", "got a request while the database was away; wanted it back; send it again")
+            await problem(request, away)(scope, receive, send)
             return
         scope["principal"] = principal
         await self.app(scope, receive, send)

@@ -9,33 +9,16 @@ from typing import Annotated, Any, TypeVar, cast
 from fastapi import Depends, Header, Request
 from sqlalchemy.orm import Session
 
-from api.auth import Principal, Sessions
+from api.auth import Principal
 from api.errors import Refusal, absent
 from api.idempotency import Answer, Replay, kept, mismatch
-from api.live import Hub
-from api.middleware import Metrics
+from api.parts import Parts
 from api.requests import ApiRequest
-from core.decoder import Decoder
-from store import audit, models, queries, replays
-from store.database import Database
-from store.doorbell import Doorbell
-from store.photos import Safe
+from store import audit, queries, replays
+from store.columns import Owned
 
-Row = TypeVar("Row", bound=models.Owned)
+Row = TypeVar("Row", bound=Owned)
 ID = re.compile(r"[a-z]{2,8}_[0-9a-z]{20,40}")
-
-
-@dataclass(frozen=True)
-class Parts:
-    """What one application is made of."""
-
-    database: Database
-    safe: Safe
-    doorbell: Doorbell
-    hub: Hub
-    sessions: Sessions
-    metrics: Metrics
-    decoder: Decoder
 
 
 @dataclass

@@ -29,7 +29,7 @@ def describe(app: FastAPI) -> None:
             app.openapi_schema = _whole(app)
         return app.openapi_schema
 
-    app.openapi = document  # type: ignore[method-assign] -- the framework's own way
+    app.openapi = document  # type: ignore[method-assign]  # the framework's own way
 
 
 def _whole(app: FastAPI) -> dict[str, Any]:

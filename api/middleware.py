@@ -1,16 +1,16 @@
-"""What surrounds every request: its id, log line, metrics and headers; HEAD; the last resort."""
+"""What surrounds every request: its id, log line, numbers and headers; HEAD; the last resort."""
 
 import re
 import time
 import uuid
 
 import structlog
-from prometheus_client import CollectorRegistry, Counter, Histogram
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.errors import broken
+from api.metrics import Metrics, route_of
 
 log = structlog.get_logger(__name__)
 _REQUEST_ID = re.compile(r"[A-Za-z0-9_.-]{1,64}")
@@ -26,28 +26,6 @@ _SECURITY = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(), microphone=(), geolocation=()",
 }
-
-
-class Metrics:
-    """The counters of one application; labels are bounded: no tenants, no ids."""
-
-    def __init__(self) -> None:
-        self.registry = CollectorRegistry()
-        labels = ("method", "route", "status")
-        self.requests = Counter("http_requests", "Requests answered.", labels, registry=self.registry)
-        self.seconds = Histogram("http_request_seconds", "Time to answer.", labels[:2], registry=self.registry)
-
-    def observe(self, scope: Scope, status: int, seconds: float) -> None:
-        """Count one answered request under the route that took it."""
-        route = _route(scope)
-        method = scope["method"] if scope["method"] in {"GET", "HEAD", "POST", "PATCH", "DELETE"} else "other"
-        self.requests.labels(method, route, str(status)).inc()
-        self.seconds.labels(method, route).observe(seconds)
-
-
-def _route(scope: Scope) -> str:
-    """Return the path's pattern: its ids would be labels without bound."""
-    return str(getattr(scope.get("route"), "path", "unmatched"))
 
 
 class Envelope:
@@ -102,7 +80,7 @@ def _log(scope: Scope, status: int, seconds: float) -> None:
     log.info(
         "request",
         method=scope["method"],
-        route=_route(scope),
+        route=route_of(scope),
         status=status,
         milliseconds=round(seconds * 1000, 1),
         request_id=scope["request_id"],

@@ -2,7 +2,8 @@
 
 import hashlib
 
-from fastapi import Response, UploadFile
+from fastapi import Response
+from starlette.datastructures import UploadFile
 
 from api.dependencies import Work
 from api.errors import Refusal

@@ -38,7 +38,7 @@ class ApiRequest(Request):
         """Return the body as JSON: UTF-8, no duplicate names, no NaN, not deep."""
         return strict_json(await self.body())
 
-    async def form(self, **limits: Any) -> FormData:  # type: ignore[override] -- awaited only, never a context
+    async def form(self, **limits: Any) -> FormData:  # type: ignore[override]  # awaited only, never a context
         """Return the form, and remember the digest of its parts and files."""
         form = await super().form(**{"max_files": FILES, "max_fields": FIELDS, "max_part_size": FIELD_BYTES, **limits})
         self._fingerprint = await to_thread.run_sync(_form_digest, form)

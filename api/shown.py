@@ -33,21 +33,14 @@ def show_restoration(work: Work, row: models.Restoration) -> Restoration:
     """Return a restoration with its job's state, its people and its evidence."""
     job = work.session.get_one(models.Job, {"tenant_id": row.tenant_id, "id": row.job_id})
     here = f"/v1/restorations/{row.id}"
-    return Restoration(
-        id=row.id,
-        state=job.state,
-        job_id=row.job_id,
-        tier=row.tier,
-        tier_used=row.tier_used,
-        upgrade_available=restorations.upgrade_available(work.session, row),
-        seed=row.seed,
-        fidelity=row.fidelity,
-        faces=[RestorationFace.model_validate(face) for face in queries.faces(work.session, row)],
-        evidence=row.evidence,
-        error=job.error,
-        image_url=f"{here}/image" if row.result_blob else None,
-        comparison_url=f"{here}/comparison" if row.comparison_blob else None,
-        created_at=row.created_at,
-        finished_at=job.finished_at,
-        expires_at=row.expires_at,
-    )
+    more = {
+        "state": job.state,
+        "error": job.error,
+        "finished_at": job.finished_at,
+        "upgrade_available": restorations.upgrade_available(work.session, row),
+        "faces": [RestorationFace.model_validate(face) for face in queries.faces(work.session, row)],
+        "image_url": f"{here}/image" if row.result_blob else None,
+        "comparison_url": f"{here}/comparison" if row.comparison_blob else None,
+    }
+    columns = {name: getattr(row, name) for name in set(Restoration.model_fields) - set(more)}
+    return Restoration.model_validate({**columns, **more})

@@ -40,8 +40,7 @@ def get_tenant(tenant_id: str, work: Tx) -> Tenant:
 @routes.patch("/admin/tenants/{tenant_id}", response_model=Tenant, openapi_extra=ADMIN)
 def update_tenant(tenant_id: str, body: TenantChange, work: Tx) -> Tenant:
     """Change a tenant's share, quotas or name, or suspend it: its keys stop working."""
-    row = operators.tenant(work.session, tenant_id)
-    operators.change(row, **body.model_dump(exclude_unset=True))
+    row = operators.change(work.session, tenant_id, **body.model_dump(exclude_unset=True))
     work.audit("tenant.changed", row.id)
     return Tenant.model_validate(row)
 

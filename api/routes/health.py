@@ -1,16 +1,19 @@
 """Is it alive, is it ready, what are its numbers."""
 
+from typing import Any
+
 from fastapi import APIRouter, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BaseModel
-from sqlalchemy.exc import SQLAlchemyError
 
 from api.dependencies import PartsOf
 from api.errors import Refusal
 from api.routes.routing import PROBLEMS
 
 routes = APIRouter(tags=["health"], responses=PROBLEMS)
-_METRICS = {200: {"description": "Prometheus text.", "content": {"text/plain": {"schema": {"type": "string"}}}}}
+_METRICS: dict[int | str, dict[str, Any]] = {
+    200: {"description": "Prometheus text.", "content": {"text/plain": {"schema": {"type": "string"}}}}
+}
 
 
 class Health(BaseModel):
@@ -28,12 +31,9 @@ def livez() -> Health:
 @routes.get("/readyz", response_model=Health)
 def readyz(parts: PartsOf) -> Health:
     """Say whether database, schema and storage are there."""
-    try:
-        missing = parts.missing()
-    except SQLAlchemyError:
-        missing = ["database"]
-    if missing:
-        raise Refusal("unavailable", f"got no {', no '.join(missing)}; wanted both; run `idprefer doctor`")
+    if missing := parts.missing():
+        detail = f"got no {', no '.join(missing)}; wanted database, schema and storage; run `idprefer doctor`"
+        raise Refusal("unavailable", detail)
     return Health(status="ready")
 
 

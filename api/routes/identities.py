@@ -37,7 +37,7 @@ def get_identity(identity_id: str, work: Tx) -> Identity:
 def update_identity(identity_id: str, body: IdentityChange, work: Tx) -> Identity:
     """Rename a person, or shorten how long their things are kept."""
     row = own(work, models.Identity, identity_id)
-    people.change(row, body.name, body.retention_seconds)
+    people.change(work.session, row, body.name, body.retention_seconds)
     work.audit("identity.changed", row.id)
     return Identity.model_validate(row)
 

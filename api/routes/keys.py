@@ -40,7 +40,7 @@ def get_api_key(key_id: str, work: Tx) -> ApiKey:
 def revoke_api_key(key_id: str, work: Tx) -> None:
     """Revoke a key at once."""
     row = own(work, models.ApiKey, key_id)
-    keys.revoke(row)
+    keys.revoke(work.session, row)
     work.audit("api_key.revoked", row.id)
 
 

@@ -1,0 +1,61 @@
+"""What one application is made of, and how it is put together from the settings."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from api.auth import Sessions
+from api.limits import RateLimiter
+from api.live import Hub, Pulse
+from api.metrics import Metrics
+from core.decoder import Decoder
+from store import queries, schema
+from store.blobs_of import open_blobs
+from store.database import Database
+from store.doorbell import Doorbell
+from store.safe import Safe
+from store.settings import Settings
+from store.vault import Vault
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What one application is made of."""
+
+    database: Database
+    safe: Safe
+    doorbell: Doorbell
+    hub: Hub
+    sessions: Sessions
+    limiter: RateLimiter
+    metrics: Metrics
+    decoder: Decoder
+
+    def missing(self) -> list[str]:
+        """Return what is not there of database, schema and storage."""
+        return schema.missing(self.database) + ([] if self.safe.blobs.ready() else ["storage"])
+
+    def close(self) -> None:
+        """Let go of processes and connections."""
+        self.decoder.close()
+        self.doorbell.close()
+        self.database.close()
+
+
+def parts_from(settings: Settings, doorbell: Doorbell) -> Parts:
+    """Put an application's parts together."""
+    database = Database(settings.database_url, role="api")
+    return Parts(
+        database=database,
+        safe=Safe(Vault(settings.root_key_list()), open_blobs(settings)),
+        doorbell=doorbell,
+        hub=Hub(lambda job_ids: _pulses(database, job_ids)),
+        sessions=Sessions(settings.session_secret.get_secret_value().encode()),
+        limiter=RateLimiter(settings.requests_per_minute, settings.redis_url or None),
+        metrics=Metrics(database),
+        decoder=Decoder(),
+    )
+
+
+def _pulses(database: Database, job_ids: Sequence[str]) -> Mapping[str, Pulse]:
+    with database.transaction(None, read_only=True) as session:
+        return {job_id: Pulse(*pulse) for job_id, pulse in queries.pulses(session, job_ids).items()}
