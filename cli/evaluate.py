@@ -20,7 +20,7 @@ from cli import bundles
 from core.backbone import Backbone
 from core.errors import InvalidOption
 from lab.evaluate.dataset import Frame, Skipped, list_people
-from lab.evaluate.manifest import SEVERITIES, Manifest, make_manifest
+from lab.evaluate.manifest import SEVERITIES, Manifest, make_manifest, read_committed
 from lab.evaluate.measuring import measures
 from lab.evaluate.openings import SEALED, Opening, chosen_people, record, tagged_commit
 from lab.evaluate.people import EvaluatedPerson, read_people
@@ -72,7 +72,7 @@ def run(choices: Choices, folder: Path, as_json: bool) -> None:
     manifest, few = _manifest(choices)
     backbone = bundles.load(choices.bundle, choices.device)
     commit = _opened(choices, manifest, backbone) or _commit()
-    console.print(f"manifest {manifest.sha256}, {len(manifest.people)} people", highlight=False)
+    console.print(f"manifest {manifest.sha256}, {len(manifest.people)} people, {_source(manifest)}", highlight=False)
     # 2. who judges, on the tuning people's own photos
     judges = load_judges(choices.judges.split(","), choices.judge_weights, backbone)
     perceptual, missing = load_perceptual()
@@ -117,6 +117,11 @@ def _manifest(choices: Choices) -> tuple[Manifest, list[str]]:
             f"got nobody with six photos or more in {choices.dataset}, wanted five references and a test"
         )
     return manifest.limited(choices.limit_people, choices.photos), few
+
+
+def _source(manifest: Manifest) -> str:
+    """Say whether the manifest is the committed one, or a part of it."""
+    return "of the committed manifest" if manifest.is_part_of(read_committed()) else "drawn from this dataset's names"
 
 
 def _opened(choices: Choices, manifest: Manifest, backbone: Backbone) -> str | None:
@@ -170,6 +175,7 @@ def _about(choices: Choices, manifest: Manifest, backbone: Backbone, commit: str
         preset=choices.preset,
         device=str(backbone.device),
         manifest_sha256=manifest.sha256,
+        manifest_source=_source(manifest),
         people=choices.people,
         person_count=people,
         date=_today(),

@@ -71,7 +71,7 @@ def read_crops(
 
 def _crop(path: Path, backbone: Backbone, frame: Frame) -> Tensor:
     """Return the crop: a square picture counts as aligned already, unless told otherwise."""
-    pixels = read_photo_file(path).pixels
+    pixels = read_photo_file(path).pixels.copy()  # what Pillow hands out is read-only
     square = pixels.shape[0] == pixels.shape[1]
     if frame == "aligned" and not square:
         raise UnreadableImage(f"got a picture of {pixels.shape[1]}x{pixels.shape[0]}, wanted a square aligned crop")

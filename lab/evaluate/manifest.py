@@ -71,10 +71,6 @@ class Manifest:
 
     people: tuple[PersonEntry, ...]
 
-    def as_dict(self) -> dict[str, Any]:
-        """Return the manifest as JSON knows it."""
-        return {"format": FORMAT, "people": [asdict(person) for person in self.people]}
-
     @property
     def sha256(self) -> str:
         """Return the digest of the manifest's one JSON form."""
@@ -90,9 +86,9 @@ class Manifest:
         kept = self.people if people is None else self.people[:people]
         return Manifest(tuple(replace(p, trials=p.trials if photos is None else p.trials[:photos]) for p in kept))
 
-    def where(self, names: Sequence[str]) -> "Manifest":
-        """Return the manifest of some of the people."""
-        return Manifest(tuple(p for p in self.people if p.person in names))
+    def is_part_of(self, listed: Mapping[str, Any]) -> bool:
+        """Say whether everybody here stands in a manifest read from JSON, with the same references and trials."""
+        return all(_is_part_of(person, listed.get(person.person)) for person in self.people)
 
 
 def make_manifest(people: Mapping[str, Sequence[str]]) -> tuple[Manifest, list[str]]:
@@ -100,6 +96,18 @@ def make_manifest(people: Mapping[str, Sequence[str]]) -> tuple[Manifest, list[s
     enough = {person: files for person, files in people.items() if len(files) > REFERENCES}
     entries = tuple(_person(person, sorted(files)) for person, files in sorted(enough.items()))
     return Manifest(entries), sorted(set(people) - set(enough))
+
+
+def read_committed() -> dict[str, Any]:
+    """Return the committed manifest's people by name."""
+    return {person["person"]: person for person in json.loads(COMMITTED.read_text())["people"]}
+
+
+def _is_part_of(person: PersonEntry, listed: Mapping[str, Any] | None) -> bool:
+    if listed is None:
+        return False
+    mine = json.loads(json.dumps(asdict(person)))  # tuples become lists, as in the file
+    return mine["references"] == listed["references"] and all(trial in listed["trials"] for trial in mine["trials"])
 
 
 def _person(person: str, files: Sequence[str]) -> PersonEntry:

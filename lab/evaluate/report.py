@@ -29,6 +29,7 @@ class About:
     preset: str
     device: str
     manifest_sha256: str
+    manifest_source: str
     people: str  # tuning, sealed or all
     person_count: int
     date: str

@@ -36,7 +36,7 @@ class Picture:
 
     def pixels(self) -> np.ndarray:
         """Read the picture, (S, S, 3) uint8."""
-        return read_photo_file(self.path).pixels
+        return read_photo_file(self.path).pixels.copy()  # what Pillow hands out is read-only
 
 
 class Studio:

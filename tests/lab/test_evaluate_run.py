@@ -1,0 +1,170 @@
+"""Tests of a whole evaluation on a tiny bundle: made once, measured, told."""
+
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from core.backbone import Backbone, load_backbone
+from core.errors import InvalidOption
+from core.options import RestoreOptions, TrainOptions
+from lab.evaluate.dataset import Skipped, list_people
+from lab.evaluate.manifest import make_manifest
+from lab.evaluate.measuring import measures
+from lab.evaluate.people import EvaluatedPerson, read_people
+from lab.evaluate.perceptual import load_perceptual
+from lab.evaluate.report import About, Evaluation, write_report
+from lab.evaluate.restoring import Studio
+from lab.evaluate.rows import PROTOCOLS, Row, Table, tables
+from lab.evaluate.run import MeasuredTable, evaluated, face_count, judge_panel
+from lab.judges.panel import GateJudge
+from tests.lab.evaluated_people import write_people
+from tests.tiny_bundle import write_whole_bundle
+
+TRAIN = TrainOptions(steps=1, batch_size=1)
+RESTORE = RestoreOptions(steps=2)
+OFF = replace(RESTORE, guidance=False, projection=False)
+TABLE = Table(
+    "main",
+    "Input, base and full",
+    (
+        Row("input", "input", RESTORE),
+        Row("untuned base", "nobody", OFF),
+        Row("another person's injector", "other", replace(RESTORE, guidance=False), TRAIN),
+        Row("full", "own", RESTORE, TRAIN, gated=True),
+    ),
+    ("light", "heavy"),
+    "untuned base",
+)
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A bundle, two people, and where what is made of them lies."""
+
+    backbone: Backbone
+    people: list[EvaluatedPerson]
+    folder: Path
+    done: MeasuredTable
+
+
+@pytest.fixture(scope="module")
+def scene(tmp_path_factory: pytest.TempPathFactory) -> Scene:
+    """An evaluation of two people."""
+    root = tmp_path_factory.mktemp("evaluation")
+    backbone = load_backbone(write_whole_bundle(root / "tiny"))
+    photos = write_people(root / "faces", people=2, photos=6)
+    manifest, _ = make_manifest(list_people(photos))
+    people, _ = read_people(photos, manifest, backbone, "auto")
+    judges = [GateJudge(backbone)]
+    done = evaluated(Studio(backbone, root / "report" / "made"), TABLE, people, judges, {})
+    return Scene(backbone, people, root / "report", done)
+
+
+def test_every_picture_is_measured(scene: Scene) -> None:
+    """Every row has a picture and finite figures for every trial and input."""
+    assert len(scene.done.measurements) == face_count([TABLE], scene.people)
+    for m in scene.done.measurements:
+        assert m.file.is_file()
+        assert set(m.values) == set(measures([GateJudge(scene.backbone)], []))
+        assert all(torch.isfinite(torch.tensor(value)) for value in m.values.values())
+
+
+def test_input_row_is_the_input(scene: Scene) -> None:
+    """The input differs in nothing from itself; a heavy one is farther from the truth than a light one."""
+    by_input = {line.input: line.values for line in scene.done.lines if line.row == "input"}
+    assert by_input["light"]["delta_e_input"].mean == pytest.approx(0, abs=1e-4)
+    assert by_input["light"]["psnr"].mean > by_input["heavy"]["psnr"].mean
+
+
+def test_second_run_makes_nothing_anew(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was made is found again, with the same figures and the same seconds."""
+    monkeypatch.setattr("lab.evaluate.restoring.train_injector", _never)
+    monkeypatch.setattr("lab.evaluate.restoring.restore_faces", _never)
+    monkeypatch.setattr("lab.evaluate.restoring.sample", _never)
+    judges = [GateJudge(scene.backbone)]
+    counted: list[int] = []
+    studio = Studio(scene.backbone, scene.folder / "made", lambda what, faces: counted.append(faces))
+    again = evaluated(studio, TABLE, scene.people, judges, {})
+    assert again == scene.done
+    assert sum(counted) == face_count([TABLE], scene.people)
+
+
+def test_half_made_row_goes_on(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where some pictures of a row are there, only the others are made."""
+    made: list[int] = []
+
+    def sampled(_: Backbone, lq: torch.Tensor, *__: object) -> torch.Tensor:
+        made.append(len(lq))
+        return lq
+
+    row, (person, other) = TABLE.rows[1], scene.people
+    monkeypatch.setattr("lab.evaluate.restoring.sample", sampled)
+    pictures = Studio(scene.backbone, scene.folder / "made").pictures(row, person, other, ("light", "medium"))
+    assert made == [1]
+    assert {name for _, name in pictures} == {"light", "medium"}
+
+
+def test_report_is_whole(scene: Scene) -> None:
+    """Page, figures and a sheet of cases for every input are written, and say who judged and what is missing."""
+    judges = [GateJudge(scene.backbone)]
+    about = About("idprefer evaluate", "c0ffee", "tiny", "d1ge57", "fast", "cpu", "5ea1", "drawn", "tuning", 2, "today")
+    missing = {"lpips": "pyiqa is not installed"}
+    evaluation = Evaluation(
+        about,
+        (scene.done,),
+        judge_panel(judges, scene.people),
+        measures(judges, []),
+        missing,
+        (Skipped("bert", "too few photos"),),
+        tuple(scene.people),
+        {"anna_0": "group <one>"},
+    )
+    told = write_report(evaluation, scene.folder)
+    assert told == json.loads((scene.folder / "report.json").read_text())
+    assert told["headline"] is None  # the gate has taken part
+    assert {row["group"] for row in told["tables"][0]["breakdowns"]["label"]} == {"group <one>"}
+    page = (scene.folder / "index.html").read_text()
+    for words in ("has taken part", "lpips: missing", "bert: skipped", "main heavy.png", "group &lt;one&gt;"):
+        assert words in page
+    assert (scene.folder / "main light.png").is_file()
+    assert len(json.loads((scene.folder / "measurements.json").read_text())) == len(scene.done.measurements)
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_protocols(protocol: str) -> None:
+    """Every table's rows have names of their own, its baseline among them, and the same keys for the same deeds."""
+    for table in tables(protocol, "fast", ["medium"]):
+        names = [row.name for row in table.rows]
+        assert len(set(names)) == len(names)
+        assert table.baseline in names
+        assert all((row.train is not None) == (row.who in ("own", "other")) for row in table.rows)
+
+
+def test_grid_has_all_eight() -> None:
+    """Injector, guidance and projection stand in all eight combinations, and all three on is the full row."""
+    (grid,) = tables("grid", "fast", ["medium"])
+    shown = {(row.train is not None, row.restore.guidance, row.projection) for row in grid.rows if row.who != "input"}
+    assert len([row for row in grid.rows if row.who in ("nobody", "references", "own")]) == 8
+    assert {(True, g, p) for g in (False, True) for p in (False, True)} <= shown
+    full = next(row for row in tables("ablation", "fast", ["medium"])[0].rows if row.name == "full")
+    assert full.key() == next(row for row in grid.rows if row.name == "injector + guidance + projection").key()
+
+
+def test_unknown_protocol() -> None:
+    """A protocol that is none is refused with the names of those that are."""
+    with pytest.raises(InvalidOption, match="main, grid, ablation, sweep"):
+        tables("paper", "fast", ["medium"])
+
+
+def test_missing_metrics_are_named() -> None:
+    """Without pyiqa every perceptual metric is listed as missing, none is stood in for."""
+    metrics, missing = load_perceptual()
+    assert {*metrics, *missing} == {"lpips", "clipiqa", "maniqa", "musiq"}
+    assert all(missing.values())
+
+
+def _never(*_: object, **__: object) -> None:
+    raise AssertionError("made anew")
