@@ -1,0 +1,56 @@
+"""What has had its time: results, uploads, persons nobody came back to, and objects that no row knows."""
+
+from collections import defaultdict
+from datetime import UTC, datetime, timedelta
+
+import structlog
+
+from housekeeping.parts import Parts
+from store import queries, retention
+from store.outbox import Errand
+
+log = structlog.get_logger(__name__)
+_YOUNG = timedelta(hours=1)  # an object of this age may belong to a row that is still being written
+_ASKED_AT_ONCE = 500
+
+
+def expire(parts: Parts, errand: Errand) -> None:
+    """Delete a restoration or an upload whose time is over."""
+    with parts.database.transaction(errand.tenant_id) as session:
+        retention.expire(session, str(errand.payload["id"]))
+
+
+def retire(parts: Parts, errand: Errand) -> None:
+    """Erase a person whom nobody has used for as long as the person was to be kept."""
+    with parts.database.transaction(errand.tenant_id) as session:
+        retention.retire(session, str(errand.payload["id"]))
+
+
+def tidy(parts: Parts) -> None:
+    """Forget old events, workers that are gone, and what each tenant needs no longer."""
+    with parts.database.transaction(None) as session:
+        retention.tidy(session)
+        tenant_ids = queries.tenant_ids(session)
+    for tenant_id in tenant_ids:
+        with parts.database.transaction(tenant_id) as session:
+            retention.tidy_tenant(session)
+
+
+def delete_orphans(parts: Parts) -> int:
+    """Delete objects that no row knows, left by processes that died; return how many there were."""
+    oldest = datetime.now(UTC) - _YOUNG
+    by_tenant: dict[str, list[str]] = defaultdict(list)
+    for stored in parts.safe.blobs.list(""):
+        if stored.modified_at < oldest:
+            by_tenant[stored.name.partition("/")[0]].append(stored.name)
+    count = 0
+    for tenant_id, names in by_tenant.items():
+        for start in range(0, len(names), _ASKED_AT_ONCE):
+            with parts.database.transaction(tenant_id, read_only=True) as session:
+                orphans = retention.orphans(session, names[start : start + _ASKED_AT_ONCE])
+            for name in orphans:
+                parts.safe.blobs.delete(name)
+            count += len(orphans)
+    if count:
+        log.info("orphans_deleted", count=count)
+    return count
