@@ -190,11 +190,16 @@ def load_identity_projection(folder: Path) -> IdentityProjection:
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
-    """Return a bundle's manifest; MissingBundle where there is none."""
+    """Return a bundle's manifest; MissingBundle where there is none, DamagedBundle where it is none."""
     path = folder / MANIFEST
     if not path.is_file():
         raise MissingBundle(f"got {folder}, which has no {MANIFEST}; wanted a bundle's folder")
-    manifest: dict[str, Any] = json.loads(path.read_text())
+    try:
+        manifest: Any = json.loads(path.read_bytes())
+    except ValueError as error:
+        raise DamagedBundle(f"{path} is no JSON ({error}); fetch or build the bundle again") from error
+    if not isinstance(manifest, dict) or not isinstance(manifest.get("files"), dict) or "name" not in manifest:
+        raise DamagedBundle(f"{path} lacks `name` or `files`; fetch or build the bundle again")
     return manifest
 
 

@@ -41,9 +41,12 @@ class FaceDetector:
     def __init__(self, folder: Path) -> None:
         if not any(folder.glob("*.onnx")):  # FaceAnalysis would try to download a pack of that name
             raise MissingBundle(f"got {folder}, which holds no .onnx detector; wanted a bundle's faces folder")
-        self._analysis = FaceAnalysis(
-            name=str(folder.resolve()), allowed_modules=["detection"], providers=["CPUExecutionProvider"]
-        )
+        try:
+            self._analysis = FaceAnalysis(
+                name=str(folder.resolve()), allowed_modules=["detection"], providers=["CPUExecutionProvider"]
+            )
+        except AssertionError:  # its way of saying that it knew none of the files for a detector
+            raise MissingBundle(f"got {folder}, whose .onnx files are no detector; wanted an SCRFD-style one") from None
         self._analysis.prepare(ctx_id=-1, det_thresh=_THRESHOLD, det_size=[(side, side) for side in _SIDES])
 
     def detect(self, pixels: np.ndarray) -> list[Face]:
