@@ -1,7 +1,8 @@
 """Claim, run, publish: the same loop in every mode, whoever rings the bell."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
@@ -25,19 +26,25 @@ class Worker:
 
     def work(self) -> None:
         """Work until the bell says stop; while nothing waits, look again at every ring and now and then."""
-        backbone = self._parts.networks.backbone  # before anything is claimed: a bad bundle fails the worker, not jobs
-        device = str(backbone.device)
-        with self._parts.heart.beating(device, backbone.name, self._bell.stop):
-            log.info("worker_ready", worker_id=self._parts.heart.worker_id, bundle=backbone.name, device=device)
+        with self.alive():
             while not self._bell.stopped:
                 if not self.turn():
                     self._bell.wait(self._parts.options.idle_seconds)
 
+    @contextmanager
+    def alive(self) -> Iterator[None]:
+        """Load the networks, and be one of the workers meanwhile."""
+        backbone = self._parts.networks.backbone  # before anything is claimed: a bad bundle fails the worker, not jobs
+        device = str(backbone.device)
+        with self._parts.heart.beating(device, backbone.name, self._bell.stop):
+            log.info("worker_ready", worker_id=self._parts.heart.worker_id, bundle=backbone.name, device=device)
+            yield
+
     def drain(self, seconds: float) -> bool:
         """Do what waits, for at most so long and then to the end of what was begun; return whether more may wait."""
         ends = time.monotonic() + seconds
-        while self.turn():
-            if self._bell.stopped or time.monotonic() > ends:
+        while not self._bell.stopped and self.turn():
+            if time.monotonic() > ends:
                 return True
         return False
 
