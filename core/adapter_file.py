@@ -102,12 +102,38 @@ def _metadata(data: bytes) -> dict[str, Any]:
         raise DamagedAdapter(f"got metadata that is no JSON ({error}); wanted an adapter as it was written") from error
     if not isinstance(metadata, dict) or set(metadata) != _METADATA:
         raise DamagedAdapter(f"got metadata of other entries, wanted exactly {', '.join(sorted(_METADATA))}")
+    _check_metadata(metadata)
     return metadata
+
+
+def _check_metadata(metadata: Mapping[str, Any]) -> None:
+    """Refuse entries of other types: what reads them later believes them."""
+    recognizers, training = metadata["recognizers"], metadata["training"]
+    well = {
+        "bundle": isinstance(metadata["bundle"], str),
+        "recognizers": isinstance(recognizers, list)
+        and len(recognizers) == 2
+        and all(one is None or isinstance(one, str) for one in recognizers),
+        "quality_report": isinstance(metadata["quality_report"], list)
+        and all(_is_report(report) for report in metadata["quality_report"]),
+        "training": isinstance(training, dict) and set(training) == {"steps", "kept_step", "held_out_identity"},
+    }
+    if wrong := [name for name, fits in well.items() if not fits]:
+        raise DamagedAdapter(f"got metadata whose {wrong[0]} is none; wanted an adapter as it was written")
+
+
+def _is_report(report: object) -> bool:
+    """Say whether this is what an adapter reports of one reference photo."""
+    if not isinstance(report, dict) or set(report) != {"score", "words", "held_out"}:
+        return False
+    return type(report["score"]) in (int, float) and 0 <= report["score"] <= 1 and isinstance(report["words"], list)
 
 
 def _check_tensors(tensors: Mapping[str, Tensor], metadata: Mapping[str, Any], backbone: Backbone) -> None:
     """Compare keys, shapes and dtypes with what this bundle would have written, and look for numbers that are none."""
     wanted = _wanted(_options(metadata), _reference_count(tensors), backbone)
+    if (told := len(metadata["quality_report"])) != (count := _reference_count(tensors)):
+        raise DamagedAdapter(f"got a report of {told} references and embeddings of {count}, wanted one for each")
     if wrong := sorted(set(tensors) ^ set(wanted)):
         raise DamagedAdapter(f"got an adapter that lacks or adds {wrong[0]} ({len(wrong)} such); wanted the exact keys")
     for name, (shape, dtype) in wanted.items():

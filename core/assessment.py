@@ -23,7 +23,7 @@ Reason = Literal[
     "no_face", "multiple_faces", "too_small", "too_blurry_to_find_landmarks", "different_person", "duplicate"
 ]
 _BYSTANDER = 0.25  # of the largest face's area: a smaller one is in the background
-_CROOKED = 0.12  # of the crop's side: landmarks farther than this from the template are no face's
+_CROOKED = 0.09  # of the crop's side: landmarks farther than this from the template are no face's
 _DUPLICATE = 0.02  # mean difference of two crops in [0, 1] at which they are one photo
 
 

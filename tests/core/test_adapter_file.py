@@ -149,6 +149,26 @@ def _unknown_option(_: Tensors, metadata: Metadata) -> None:
     _change(metadata, options={"colour": "blue"})
 
 
+def _other_report(_: Tensors, metadata: Metadata) -> None:
+    _change(metadata, quality_report=[{"score": "good", "words": [], "held_out": False}] * 2)
+
+
+def _short_report(_: Tensors, metadata: Metadata) -> None:
+    _change(metadata, quality_report=[{"score": 0.9, "words": ["sharp"], "held_out": False}])
+
+
+def _one_recognizer(_: Tensors, metadata: Metadata) -> None:
+    _change(metadata, recognizers=["0" * 64])
+
+
+def _no_training(_: Tensors, metadata: Metadata) -> None:
+    _change(metadata, training=None)
+
+
+def _nameless_bundle(_: Tensors, metadata: Metadata) -> None:
+    _change(metadata, bundle=["tiny"])
+
+
 DAMAGES: list[Callable[[Tensors, Metadata], None]] = [
     _drop_weight,
     _drop_prompt,
@@ -171,6 +191,11 @@ DAMAGES: list[Callable[[Tensors, Metadata], None]] = [
     _huge_rank,
     _text_options,
     _unknown_option,
+    _other_report,
+    _short_report,
+    _one_recognizer,
+    _no_training,
+    _nameless_bundle,
 ]
 
 
