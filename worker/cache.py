@@ -42,6 +42,7 @@ class Warm(Generic[T]):
         self._limit_bytes, self._size_bytes = limit_bytes, size_bytes
         self._kept: OrderedDict[str, _Kept[T]] = OrderedDict()
         self._loading: dict[str, Future[T]] = {}
+        self._gone: set[str] = set()  # ids are never used twice
         self._lock = threading.Lock()
 
     def get(self, key: str, identity_id: str, load: Callable[[], T]) -> T:
@@ -63,11 +64,12 @@ class Warm(Generic[T]):
         with self._lock:
             return list(reversed(self._kept))
 
-    def forget(self, identity_id: str | None = None) -> None:
-        """Throw out what is one person's, or everything: who is erased must not stay in memory."""
+    def forget(self, owner_id: str) -> None:
+        """Throw out a thing, or all of a person's: who is erased must not stay in memory, nor come back late."""
         with self._lock:
+            self._gone.add(owner_id)
             for key, kept in list(self._kept.items()):
-                if identity_id in (None, kept.identity_id):
+                if owner_id in (key, kept.identity_id):
                     del self._kept[key]
 
     def _load(self, key: str, identity_id: str, load: Callable[[], T], future: Future[T]) -> T:
@@ -86,6 +88,8 @@ class Warm(Generic[T]):
 
     def _keep(self, key: str, kept: "_Kept[T]") -> None:
         with self._lock:
+            if self._gone & {key, kept.identity_id}:
+                return
             self._kept[key] = kept
             while len(self._kept) > 1 and sum(k.size_bytes for k in self._kept.values()) > self._limit_bytes:
                 self._kept.popitem(last=False)
@@ -107,10 +111,10 @@ class Caches:
         self.adapters: Warm[Adapter] = Warm(limit_bytes, adapter_bytes)
         self.references: Warm[Assessment] = Warm(limit_bytes // 4, _assessment_bytes)
 
-    def forget(self, identity_id: str | None = None) -> None:
-        """Throw out what is one person's, or everything."""
-        self.adapters.forget(identity_id)
-        self.references.forget(identity_id)
+    def forget(self, owner_id: str) -> None:
+        """Throw out an adapter, or all that is one person's."""
+        self.adapters.forget(owner_id)
+        self.references.forget(owner_id)
 
 
 def adapter_bytes(adapter: Adapter) -> int:

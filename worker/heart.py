@@ -3,14 +3,16 @@
 import contextlib
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
+from core.backbone import Backbone
 from store import ledger, queries, workers
 from store.database import Database
+from store.job_models import Eviction
 from worker.cache import Caches
 
 log = structlog.get_logger(__name__)
@@ -21,7 +23,7 @@ class Held:
     """A job in this worker's hands."""
 
     claim: ledger.Claim
-    identities: set[str] = field(default_factory=set)  # whose data it has in memory
+    owners: set[str] = field(default_factory=set)  # people and adapters that it has in memory
     order: str = "go"  # or "stop": nobody wants it any more; or "lost": it is another worker's by now
 
 
@@ -38,10 +40,11 @@ class Heart:
         self.worker_id = ""
 
     @contextlib.contextmanager
-    def beating(self, device: str, bundle: str, drain: Callable[[], None]) -> Iterator[None]:
+    def beating(self, backbone: Backbone, drain: Callable[[], None]) -> Iterator[None]:
         """Report this worker for as long as it lives; `drain` is called when an operator wants it to end."""
         with self._database.transaction(None) as session:
-            self.worker_id = workers.register(session, device, bundle).id
+            about = {"base_digest": backbone.base_digest}
+            self.worker_id = workers.register(session, str(backbone.device), backbone.name, about).id
         self._ended.clear()
         thread = threading.Thread(target=self._beat_on, args=(drain,), name="heartbeat", daemon=True)
         thread.start()
@@ -100,12 +103,12 @@ class Heart:
             drain()
         self._evict(wanted.evictions)
 
-    def _evict(self, evictions: list[workers.Eviction]) -> None:
+    def _evict(self, evictions: Sequence[Eviction]) -> None:
         """Forget who is erased; say so only when no running job has them in memory either."""
         through = 0
         for eviction in sorted(evictions, key=lambda eviction: eviction.sequence):
             self._caches.forget(eviction.owner_id)
-            if any(eviction.owner_id in one.identities for one in self._all_held()):
+            if any(eviction.owner_id in one.owners for one in self._all_held()):
                 break
             through = eviction.sequence
         if through:

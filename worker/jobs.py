@@ -8,7 +8,7 @@ from store.errors import Gone
 from worker.assessing import assess
 from worker.outcome import attempt
 from worker.parts import Parts
-from worker.people import assessments_of, photo_of
+from worker.people import assessments_of, photo_of, require_consent
 from worker.restoring import restore
 from worker.run import Run
 from worker.training import Training
@@ -57,5 +57,5 @@ def _reference(run: Run) -> models.Reference:
         row = session.get(models.Reference, {"tenant_id": run.lease.tenant_id, "id": run.claim.reference_id})
     if row is None or row.blob is None:
         raise Gone("got a reference photo that has been deleted, wanted one to judge; add it again")
-    run.held.identities.add(row.identity_id)
+    require_consent(run, [row.identity_id], "train")
     return row

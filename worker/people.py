@@ -10,15 +10,23 @@ from core.images import Photo, read_photo
 from core.injector import Adapter
 from core.person import Person, person_of_adapter, person_of_references
 from core.references import Reference
-from store import models, references
+from store import consents, models, references
 from store.errors import Gone
 from store.vault import OwnerKey
 from worker.run import Run
 
 
+def require_consent(run: Run, identity_ids: Sequence[str], purpose: str) -> None:
+    """ConsentRequired where a person's consent has run out since the job was queued."""
+    with run.tenant(read_only=True) as session:
+        for identity_id in identity_ids:
+            row = session.get_one(models.Identity, {"tenant_id": run.lease.tenant_id, "id": identity_id})
+            consents.require(session, row, purpose)
+
+
 def assessments_of(run: Run, identity_id: str, only: Sequence[str] | None = None) -> list[Assessment]:
     """Return a person's accepted photos as they are assessed, the oldest first; `only` these of them."""
-    run.held.identities.add(identity_id)
+    run.held.owners.add(identity_id)
     with run.tenant(read_only=True) as session:
         rows = references.accepted(session, run.lease.tenant_id, identity_id)
     rows = sorted((row for row in rows if only is None or row.id in only), key=lambda row: row.id)
@@ -58,7 +66,7 @@ def _assessed(run: Run, backbone: Backbone, key: OwnerKey, row: models.Reference
 
 
 def _adapter(run: Run, backbone: Backbone, identity_id: str, adapter_id: str) -> Adapter:
-    run.held.identities.add(identity_id)
+    run.held.owners |= {identity_id, adapter_id}
     return run.parts.caches.adapters.get(adapter_id, identity_id, lambda: _read(run, backbone, identity_id, adapter_id))
 
 

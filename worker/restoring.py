@@ -17,7 +17,7 @@ from store.vault import OwnerKey
 from worker.batches import Part, restore_parts
 from worker.comparing import comparison
 from worker.outcome import attempt, settle
-from worker.people import person_of, photo_of
+from worker.people import person_of, photo_of, require_consent
 from worker.run import Run
 
 
@@ -58,7 +58,7 @@ def _prepared(run: Run) -> _Ready:
         faces = [] if row is None else queries.faces(session, row)
     if row is None or row.input_blob is None:
         raise Gone("got a restoration whose photo has been deleted, wanted it there; start it anew")
-    run.held.identities.update(face.identity_id for face in faces)
+    require_consent(run, [face.identity_id for face in faces], "restore")
     key = run.key(row.id)
     photo = photo_of(run, key, row.input_blob)
     wishes = [_wish(face, person_of(run, face.identity_id, face.adapter_id), row.seed) for face in faces]

@@ -20,7 +20,7 @@ from core.train_state import TrainState, fingerprint
 from core.training import TrainingInterrupted, TrainProgress, train_injector
 from store import adapters, ledger
 from worker.batches import OutOfMemory
-from worker.people import references_of
+from worker.people import references_of, require_consent
 from worker.run import Run
 
 _SHARE = 1 / 3  # of the time that others took which a training then has for itself: it is never starved
@@ -39,6 +39,7 @@ class Training:
         """Train and publish; Interrupted where nobody wants it any more or this worker is to end."""
         run = self._run
         backbone = run.parts.networks.backbone
+        require_consent(run, [self._identity_id], "train")
         references = references_of(run, self._identity_id, run.claim.options.get("reference_ids"))
         if not references:
             raise NoUsableReference("got no photo that is still there and usable, wanted at least one; add photos")
@@ -149,8 +150,6 @@ class Training:
             adapters.publish(session, run.lease, built, run.metrics(steps=float(about["steps"])))
         run.published()
         run.ended = True
-        if self._checkpoint is not None:
-            run.safe.drop(self._checkpoint)
 
 
 def _metadata(data: bytes) -> dict[str, str]:

@@ -7,17 +7,14 @@ import pytest
 
 from core.backbone import Backbone, load_backbone
 from core.images import Photo
-from lab.pretrain.bundle import seal, write_tiny_bundle
-from tests.marked_faces import marked, write_detector
+from tests.marked_faces import marked
+from tests.tiny_bundle import write_whole_bundle
 
 
 @pytest.fixture(scope="session")
 def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny bundle on disk, with a detector."""
-    folder = write_tiny_bundle(tmp_path_factory.mktemp("bundle") / "tiny", seed=0)
-    write_detector(folder / "faces" / "detection.onnx")
-    seal(folder, {"name": "tiny", "resolution": 128, "licences": {}})
-    return folder
+    return write_whole_bundle(tmp_path_factory.mktemp("bundle") / "tiny")
 
 
 @pytest.fixture(scope="session")

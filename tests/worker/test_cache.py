@@ -63,11 +63,12 @@ def test_a_failure_is_not_kept() -> None:
 
 
 def test_who_is_erased_is_forgotten() -> None:
-    """Forgetting one person leaves the others; forgetting everybody leaves nothing."""
+    """Forgetting one person, or one thing, leaves the others; what was being loaded does not come back late."""
     cache: Warm[str] = Warm(100, sized)
-    cache.get("a", "ada", lambda: "x")
-    cache.get("b", "bob", lambda: "y")
+    for key, owner in (("a", "ada"), ("b", "bob"), ("c", "bob")):
+        cache.get(key, owner, lambda: "x")
     cache.forget("ada")
+    cache.forget("c")
     assert cache.keys() == ["b"]
-    cache.forget()
-    assert cache.keys() == []
+    assert cache.get("late", "ada", lambda: "was on its way") == "was on its way"
+    assert cache.keys() == ["b"]
