@@ -47,15 +47,23 @@ def best_and_worst(found: Sequence[Case]) -> list[Case]:
 
 def sheet(chosen: Sequence[Case], truths: dict[str, np.ndarray], key: str) -> np.ndarray:
     """Draw cases as one picture (H, W, 3): a line each, the truth first, ID and PSNR under every other face."""
-    columns = 1 + max(len(case.rows) for case in chosen)
-    width, height = columns * (_TILE + _GAP) + _GAP, len(chosen) * (_TILE + _CAPTION + _GAP) + _GAP
-    canvas = Image.new("RGB", (width, height), _PAPER)
-    draw, font = ImageDraw.Draw(canvas), ImageFont.load_default(_FONT)
-    for line, case in enumerate(chosen):
+    lines = []
+    for case in chosen:
         tiles = [(truths[case.photo], f"{case.photo}\n{case.input}, gain {case.gain:+.2f}")]
         for m in case.rows:
             pixels = np.asarray(Image.open(m.file).convert("RGB"))
             tiles.append((pixels, f"{_short(m.row)}\n{m.values[key]:.2f}, {m.values['psnr']:.1f} dB"))
+        lines.append(tiles)
+    return captioned(lines)
+
+
+def captioned(lines: Sequence[Sequence[tuple[np.ndarray, str]]]) -> np.ndarray:
+    """Draw lines of pictures (S, S, 3), each with its caption of two lines at most, as one picture (H, W, 3)."""
+    columns = max(len(tiles) for tiles in lines)
+    size = columns * (_TILE + _GAP) + _GAP, len(lines) * (_TILE + _CAPTION + _GAP) + _GAP
+    canvas = Image.new("RGB", size, _PAPER)
+    draw, font = ImageDraw.Draw(canvas), ImageFont.load_default(_FONT)
+    for line, tiles in enumerate(lines):
         for column, (pixels, caption) in enumerate(tiles):
             left, top = _GAP + column * (_TILE + _GAP), _GAP + line * (_TILE + _CAPTION + _GAP)
             canvas.paste(Image.fromarray(pixels).resize((_TILE, _TILE), Image.Resampling.LANCZOS), (left, top))
