@@ -14,17 +14,22 @@ def erase(parts: Parts, errand: Errand) -> bool:
     """Go on with an erasure; return whether it is complete. It is not while a worker still has the person in memory."""
     erasure_id = str(errand.payload["id"])
     with parts.database.transaction(errand.tenant_id) as session:
-        plan = erasures.plan(session, erasure_id)
+        plan = erasures.plan(session, errand.tenant_id, erasure_id)
+    if not plan.ready:
+        return _again(parts, errand)
     deleted = sum(delete_under(parts, prefix) for prefix in plan.prefixes)
-    left = [stored.name for prefix in plan.prefixes for stored in parts.safe.blobs.list(prefix)]
-    if left or not plan.ready:
-        with parts.database.transaction(None) as session:
-            outbox.later(session, errand.id, _AGAIN_SECONDS)
-        return False
+    if any(True for prefix in plan.prefixes for _left in parts.safe.blobs.list(prefix)):
+        return _again(parts, errand)
     with parts.database.transaction(errand.tenant_id) as session:
-        erasures.complete(session, parts.safe.vault, erasure_id, deleted)
+        erasures.complete(session, parts.safe.vault, errand.tenant_id, erasure_id, deleted)
     log.info("erasure_completed", erasure_id=erasure_id, tenant_id=errand.tenant_id, objects_deleted=deleted)
     return True
+
+
+def _again(parts: Parts, errand: Errand) -> bool:
+    with parts.database.transaction(None) as session:
+        outbox.later(session, errand.id, _AGAIN_SECONDS)
+    return False
 
 
 def delete_blobs(parts: Parts, errand: Errand) -> None:

@@ -17,13 +17,13 @@ _ASKED_AT_ONCE = 500
 def expire(parts: Parts, errand: Errand) -> None:
     """Delete a restoration or an upload whose time is over."""
     with parts.database.transaction(errand.tenant_id) as session:
-        retention.expire(session, str(errand.payload["id"]))
+        retention.expire(session, errand.tenant_id, str(errand.payload["id"]))
 
 
 def retire(parts: Parts, errand: Errand) -> None:
     """Erase a person whom nobody has used for as long as the person was to be kept."""
     with parts.database.transaction(errand.tenant_id) as session:
-        retention.retire(session, str(errand.payload["id"]))
+        retention.retire(session, errand.tenant_id, str(errand.payload["id"]))
 
 
 def tidy(parts: Parts) -> None:
@@ -33,7 +33,7 @@ def tidy(parts: Parts) -> None:
         tenant_ids = queries.tenant_ids(session)
     for tenant_id in tenant_ids:
         with parts.database.transaction(tenant_id) as session:
-            retention.tidy_tenant(session)
+            retention.tidy_tenant(session, tenant_id)
 
 
 def delete_orphans(parts: Parts) -> int:
@@ -47,7 +47,7 @@ def delete_orphans(parts: Parts) -> int:
     for tenant_id, names in by_tenant.items():
         for start in range(0, len(names), _ASKED_AT_ONCE):
             with parts.database.transaction(tenant_id, read_only=True) as session:
-                orphans = retention.orphans(session, names[start : start + _ASKED_AT_ONCE])
+                orphans = retention.orphans(session, tenant_id, names[start : start + _ASKED_AT_ONCE])
             for name in orphans:
                 parts.safe.blobs.delete(name)
             count += len(orphans)

@@ -17,14 +17,14 @@ log = structlog.get_logger(__name__)
 def fan_out(parts: Parts, errand: Errand) -> None:
     """Make one delivery of an event for each endpoint that wants it."""
     with parts.database.transaction(errand.tenant_id) as session:
-        webhooks.fan_out(session, errand.payload)
+        webhooks.fan_out(session, errand.tenant_id, errand.payload, errand.id)
 
 
 def deliver(parts: Parts, errand: Errand) -> None:
     """Send one delivery once; the next try, if there is to be one, is written down with the answer."""
     delivery_id = str(errand.payload["id"])
     with parts.database.transaction(errand.tenant_id) as session:
-        parcel = webhooks.parcel(session, parts.safe.vault, delivery_id)
+        parcel = webhooks.parcel(session, parts.safe.vault, errand.tenant_id, delivery_id)
     if parcel is None:  # delivered, given up or forgotten meanwhile
         return
     status: int | None = None
@@ -37,7 +37,7 @@ def deliver(parts: Parts, errand: Errand) -> None:
         error = str(unreachable)
     log.info("webhook_sent", delivery_id=delivery_id, attempt=parcel.attempt, status=status, error=error)
     with parts.database.transaction(errand.tenant_id) as session:
-        webhooks.answered(session, delivery_id, status, error=error, retry_after=retry_after)
+        webhooks.answered(session, errand.tenant_id, delivery_id, status, error, retry_after)
 
 
 def signed(parcel: webhooks.Parcel) -> dict[str, str]:
