@@ -75,5 +75,5 @@ def activate_adapter(adapter_id: str, work: Tx, once: Once) -> Response:
 def delete_adapter(adapter_id: str, work: Tx) -> None:
     """Delete an adapter and its file."""
     row = own(work, models.Adapter, adapter_id)
-    adapters.remove(work.session, work.parts.safe, row)
+    adapters.remove(work.session, row)
     work.audit("adapter.deleted", row.id)

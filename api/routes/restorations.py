@@ -65,6 +65,7 @@ def _accept(request: Request, wish: Wish, key: str | None) -> Answer:
 
 def _sent_ahead(work: Work, upload_id: str) -> bytes:
     upload = own(work, models.Upload, upload_id)
+    assert upload.blob is not None  # a removed upload is gone before this
     return work.parts.safe.get(work.session, work.tenant_id, upload.id, upload.blob)
 
 

@@ -1,0 +1,33 @@
+"""One running service for all tests of the API, and a tenant of its own for each test."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.api.hand import Hand
+from tests.api.service import Service, Tenant, serving
+
+
+@pytest.fixture(scope="session")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """A service that every test shares; each makes tenants of its own."""
+    with serving(tmp_path_factory.mktemp("service")) as running:
+        yield running
+
+
+@pytest.fixture
+def tenant(service: Service) -> Tenant:
+    """A tenant that may do everything."""
+    return service.tenant()
+
+
+@pytest.fixture
+def stranger(service: Service) -> Tenant:
+    """Another tenant that may do everything."""
+    return service.tenant()
+
+
+@pytest.fixture
+def hand(service: Service) -> Hand:
+    """Does what a worker does, when it is told to, without networks."""
+    return Hand(service)
