@@ -67,12 +67,10 @@ class LocalBlobs:
         """Write the file; a crash leaves nothing under its name."""
         path = self._path(name)
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
             handle, partial = tempfile.mkstemp(dir=self._folder, prefix=".partial-")
             try:
                 _write(handle, chunks)
-                os.replace(partial, path)
-                _sync_folder(path.parent)
+                _move(Path(partial), path)
             except BaseException:
                 Path(partial).unlink(missing_ok=True)
                 raise
@@ -126,6 +124,17 @@ def _write(handle: int, chunks: Iterable[bytes]) -> None:
             file.write(chunk)
         file.flush()
         os.fsync(file.fileno())
+
+
+def _move(partial: Path, path: Path) -> None:
+    """Give a whole file its name; a folder that is deleted just then, because it was empty, is made anew."""
+    for _ in range(10):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with suppress(FileNotFoundError):
+            partial.replace(path)
+            _sync_folder(path.parent)
+            return
+    raise FileNotFoundError(2, "a folder that keeps vanishing", str(path))
 
 
 def _sync_folder(folder: Path) -> None:

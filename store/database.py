@@ -6,7 +6,6 @@ from typing import Any, Literal
 
 from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from store.errors import InsecureSettings
@@ -55,15 +54,6 @@ class Database:
             act_for(session, tenant_id)
             with _committed(session):
                 yield session
-
-    def missing(self) -> list[str]:
-        """Return what is not there of: the database itself, its schema."""
-        from store.schema import is_current
-
-        try:
-            return [] if is_current(self) else ["schema of this version"]
-        except DBAPIError:
-            return ["database"]
 
     def close(self) -> None:
         """Close every connection."""

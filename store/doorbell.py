@@ -1,4 +1,4 @@
-"""The doorbell: wakes a worker that would otherwise look by itself a few seconds later. It carries nothing that matters.
+"""The doorbell: wakes a worker that would look by itself a few seconds later; it carries nothing that matters.
 
 Two real ones: an event shared with a worker on this machine, and Celery.
 """

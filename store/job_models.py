@@ -73,7 +73,8 @@ class Job(Owned):
     error: Mapped[dict[str, Any] | None]
     metrics: Mapped[dict[str, Any]] = mapped_column(default=dict)
     last_sequence: Mapped[int] = mapped_column(default=0)
-    virtual_start: Mapped[float | None]
+    virtual_floor: Mapped[float] = mapped_column(default=0.0)  # the lane's virtual time when it was queued
+    virtual_start: Mapped[float | None]  # its tenant's virtual time when it was claimed
     worker_id: Mapped[str | None]
     lease_epoch: Mapped[int] = mapped_column(default=0)
     lease_until: Mapped[datetime | None] = mapped_column(Instant)
@@ -119,6 +120,7 @@ class Eviction(Base):
     """What every worker must drop from its caches, in order."""
 
     __tablename__ = "evictions"
+    __table_args__ = {"sqlite_autoincrement": True}  # no number is used twice
     sequence: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
     tenant_id: Mapped[str] = mapped_column(ForeignKey("tenants.id"))
     owner_id: Mapped[str]

@@ -1,0 +1,108 @@
+"""Adapters: what a training made, to use, to take along, to bring back."""
+
+import hashlib
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import update
+from sqlalchemy.orm import Session
+
+from store import consents, ledger, outbox, workers
+from store.adapter_bytes import read_label
+from store.columns import now
+from store.errors import StateConflict
+from store.leases import Lease
+from store.models import LIVE, Adapter, Eviction, Identity, Job
+from store.safe import Safe
+
+
+@dataclass(frozen=True)
+class Built:
+    """What a training made; `digest` is the file's SHA-256, `bundle_digest` that of the base it fits."""
+
+    blob: str
+    digest: str
+    bundle: str
+    bundle_digest: str
+    size_bytes: int
+    metrics: dict[str, Any] = field(default_factory=dict)
+
+
+def publish(session: Session, lease: Lease, built: Built, metrics: dict[str, float]) -> Adapter:
+    """Publish what a training made, and make it the active one if that was wished."""
+    job = ledger.succeed(session, lease, metrics)
+    row = session.get_one(Adapter, {"tenant_id": lease.tenant_id, "id": job.adapter_id})
+    row.blob, row.digest, row.size_bytes = built.blob, built.digest, built.size_bytes
+    row.bundle, row.bundle_digest, row.metrics = built.bundle, built.bundle_digest, built.metrics
+    session.flush()
+    if job.options.get("activate", True):
+        activate(session, row)
+    if job.checkpoint_blob is not None:
+        outbox.add(session, lease.tenant_id, "delete_blobs", {"prefix": job.checkpoint_blob})
+    data = {"adapter_id": row.id, "identity_id": row.identity_id, "job_id": job.id}
+    outbox.add(session, lease.tenant_id, "webhook", {"type": "adapter.ready", "data": data})
+    session.refresh(row)
+    return row
+
+
+def bring(session: Session, safe: Safe, identity: Identity, data: bytes) -> Adapter:
+    """Keep an adapter that was trained before, once its bytes are checked and a worker's base fits it."""
+    consents.require(session, identity, "restore")
+    label = read_label(data)
+    workers.require_base(session, label.base_digest)
+    row = Adapter(
+        tenant_id=identity.tenant_id,
+        identity_id=identity.id,
+        digest=hashlib.sha256(data).hexdigest(),
+        bundle=label.bundle,
+        bundle_digest=label.base_digest,
+        size_bytes=len(data),
+        options=label.options,
+    )
+    session.add(row)
+    session.flush()
+    row.blob = safe.put(session, row.tenant_id, identity.id, "adapter", row.id, data)
+    session.flush()
+    session.refresh(row)
+    return row
+
+
+def read(session: Session, safe: Safe, row: Adapter) -> bytes:
+    """Return an adapter's file."""
+    return safe.get(session, row.tenant_id, row.identity_id, _blob(row))
+
+
+def activate(session: Session, row: Adapter) -> None:
+    """Make this the adapter that restorations of the person use."""
+    _blob(row)
+    siblings = (Adapter.tenant_id == row.tenant_id, Adapter.identity_id == row.identity_id, Adapter.id != row.id)
+    session.execute(update(Adapter).where(*siblings).values(active=False).execution_options(synchronize_session=False))
+    row.active, row.activated_at = True, now()
+    session.flush()
+    session.refresh(row)
+
+
+def remove(session: Session, row: Adapter) -> None:
+    """Delete an adapter; workers that have it loaded drop it."""
+    job = session.get(Job, {"tenant_id": row.tenant_id, "id": row.job_id}) if row.job_id else None
+    if row.blob is None and job is not None and job.state in LIVE:
+        raise StateConflict("got an adapter that is being trained, wanted one that is done; cancel its job first")
+    if row.blob is not None:
+        outbox.add(session, row.tenant_id, "delete_blobs", {"prefix": row.blob})
+    session.add(Eviction(tenant_id=row.tenant_id, owner_id=row.id))
+    bury(row)
+    session.flush()
+
+
+def bury(row: Adapter) -> None:
+    """Leave of an adapter's row what is not personal."""
+    row.removed_at = now()
+    row.blob = None
+    row.active = False
+    row.metrics = {}
+
+
+def _blob(row: Adapter) -> str:
+    if row.removed_at is not None or row.blob is None:
+        raise StateConflict("got an adapter without a file, wanted one that is trained; wait for its job to succeed")
+    return row.blob

@@ -1,0 +1,205 @@
+"""Erasure: a person's keys are destroyed at once, their objects soon after, and a signed receipt says so."""
+
+import base64
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from sqlalchemy import String, cast, delete, or_, select
+from sqlalchemy.orm import Session
+
+from store import adapters, audit, ledger, outbox, references, restorations, workers
+from store.columns import now
+from store.models import (
+    HELD,
+    LIVE,
+    Adapter,
+    Consent,
+    Erasure,
+    Eviction,
+    IdempotencyKey,
+    Identity,
+    Job,
+    Reference,
+    Restoration,
+    RestorationFace,
+)
+from store.safe import prefix_of
+from store.vault import Vault, destroy_keys
+
+_LIMITS = (
+    "Adapters and results that were downloaded before cannot be recalled.",
+    "Backups of the database made before hold the destroyed keys until they expire; "
+    "restoring one must be followed by repeating this erasure.",
+)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is left to delete, and whether the last worker has let go."""
+
+    prefixes: Sequence[str]
+    ready: bool
+
+
+def begin(session: Session, identity: Identity, reason: str) -> Erasure:
+    """Begin to erase a person: when this is committed, no byte of theirs can be read any more."""
+    tenant_id = identity.tenant_id
+    if identity.erasing_at is not None:
+        mine = (Erasure.tenant_id == tenant_id, Erasure.identity_id == identity.id)
+        return session.scalars(select(Erasure).where(*mine).order_by(Erasure.id).limit(1)).one()
+    identity.erasing_at, identity.name = now(), ""
+    session.flush()
+    counts = {"jobs_stopped": _stop_jobs(session, tenant_id, identity.id)}
+    counts["restorations"] = _remove_restorations(session, tenant_id, identity.id)
+    counts["references"] = _bury_references(session, tenant_id, identity.id)
+    counts["adapters"] = _bury_adapters(session, tenant_id, identity.id)
+    counts["keys"] = destroy_keys(session, tenant_id, [identity.id]) + counts["restorations"]
+    counts["kept_answers"] = _forget_answers(session, tenant_id, identity.id)
+    eviction = Eviction(tenant_id=tenant_id, owner_id=identity.id)
+    session.add(eviction)
+    session.flush()
+    row = Erasure(
+        tenant_id=tenant_id, identity_id=identity.id, reason=reason, counts=counts, eviction=eviction.sequence
+    )
+    session.add(row)
+    session.flush()
+    session.refresh(row)
+    session.refresh(identity)
+    outbox.add(session, tenant_id, "erase", {"id": row.id})
+    return row
+
+
+def plan(session: Session, tenant_id: str, erasure_id: str) -> Plan:
+    """Return what is to be deleted; it is ready to be completed when no worker holds anything of it."""
+    row = session.get_one(Erasure, {"tenant_id": tenant_id, "id": erasure_id})
+    identity_id = row.identity_id or ""
+    owners = [identity_id, *_restoration_ids(session, tenant_id, identity_id)]
+    held = select(Job.id).where(_about(tenant_id, identity_id), Job.state.in_(HELD)).limit(1)
+    ready = session.scalar(held) is None and not workers.behind(session, row.eviction or 0)
+    if row.state in ("queued", "running"):
+        row.state = "verifying" if ready else "running"
+    session.flush()
+    return Plan([prefix_of(tenant_id, owner) for owner in owners], ready)
+
+
+def complete(session: Session, vault: Vault, tenant_id: str, erasure_id: str, objects_deleted: int) -> Erasure:
+    """Sign the receipt, after storage was listed again and found empty; the identity's tombstone stays."""
+    row = session.get_one(Erasure, {"tenant_id": tenant_id, "id": erasure_id})
+    if row.state == "completed":
+        return row
+    identity = session.get_one(Identity, {"tenant_id": tenant_id, "id": row.identity_id})
+    identity.erased_at = now()
+    for consent in session.scalars(
+        select(Consent).where(Consent.tenant_id == tenant_id, Consent.identity_id == identity.id)
+    ):
+        consent.subject = consent.attested_by = ""
+        consent.withdrawal_reason = None
+    row.state, row.finished_at = "completed", datetime.now(UTC)
+    row.receipt = _signed(vault, _statement(row, objects_deleted))
+    session.flush()
+    audit.record(session, tenant_id, "housekeeping", "identity.erased", identity.id, erasure_id=row.id)
+    data = {"erasure_id": row.id, "identity_id": row.identity_id}
+    outbox.add(session, tenant_id, "webhook", {"type": "erasure.completed", "data": data})
+    return row
+
+
+def is_genuine(receipt: Mapping[str, Any]) -> bool:
+    """Whether a receipt is what the holder of its public key signed."""
+    statement = {name: value for name, value in receipt.items() if name != "signature"}
+    try:
+        key = Ed25519PublicKey.from_public_bytes(base64.b64decode(receipt["public_key"], validate=True))
+        key.verify(base64.b64decode(receipt["signature"], validate=True), _canonical(statement))
+    except (InvalidSignature, ValueError, KeyError, TypeError):
+        return False
+    return True
+
+
+def _about(tenant_id: str, identity_id: str) -> Any:
+    """Return what selects a person's jobs: their own, and those of photos they are in."""
+    faces = select(RestorationFace.restoration_id).where(
+        RestorationFace.tenant_id == tenant_id, RestorationFace.identity_id == identity_id
+    )
+    theirs = or_(Job.identity_id == identity_id, Job.restoration_id.in_(faces))
+    return (Job.tenant_id == tenant_id) & theirs
+
+
+def _stop_jobs(session: Session, tenant_id: str, identity_id: str) -> int:
+    jobs = session.scalars(
+        select(Job).where(_about(tenant_id, identity_id), Job.state.in_(LIVE)).with_for_update()
+    ).all()
+    for job in jobs:
+        ledger.cancel(session, job)
+    return len(jobs)
+
+
+def _restoration_ids(session: Session, tenant_id: str, identity_id: str) -> Sequence[str]:
+    mine = (RestorationFace.tenant_id == tenant_id, RestorationFace.identity_id == identity_id)
+    return session.scalars(
+        select(RestorationFace.restoration_id).where(*mine).order_by(RestorationFace.restoration_id)
+    ).all()
+
+
+def _remove_restorations(session: Session, tenant_id: str, identity_id: str) -> int:
+    count = 0
+    for row_id in _restoration_ids(session, tenant_id, identity_id):
+        row = session.get_one(Restoration, {"tenant_id": tenant_id, "id": row_id})
+        if row.removed_at is None:
+            restorations.remove(session, row)
+            count += 1
+    return count
+
+
+def _bury_references(session: Session, tenant_id: str, identity_id: str) -> int:
+    mine = (Reference.tenant_id == tenant_id, Reference.identity_id == identity_id, Reference.removed_at.is_(None))
+    rows = session.scalars(select(Reference).where(*mine)).all()
+    for row in rows:
+        references.bury(row)
+    session.flush()
+    return len(rows)
+
+
+def _bury_adapters(session: Session, tenant_id: str, identity_id: str) -> int:
+    mine = (Adapter.tenant_id == tenant_id, Adapter.identity_id == identity_id, Adapter.removed_at.is_(None))
+    rows = session.scalars(select(Adapter).where(*mine)).all()
+    for row in rows:
+        adapters.bury(row)
+    session.flush()
+    return len(rows)
+
+
+def _forget_answers(session: Session, tenant_id: str, identity_id: str) -> int:
+    """Forget the answers kept for replays that tell of a person."""
+    mine = (IdempotencyKey.tenant_id == tenant_id, cast(IdempotencyKey.body, String).contains(identity_id))
+    done = delete(IdempotencyKey).where(*mine).returning(IdempotencyKey.key)
+    return len(session.scalars(done.execution_options(synchronize_session=False)).all())
+
+
+def _statement(row: Erasure, objects_deleted: int) -> dict[str, Any]:
+    return {
+        "type": "idprefer-erasure-1",
+        "erasure_id": row.id,
+        "tenant_id": row.tenant_id,
+        "identity_id": row.identity_id,
+        "reason": row.reason,
+        "requested_at": row.created_at.isoformat(),
+        "completed_at": row.finished_at.isoformat() if row.finished_at else None,
+        "destroyed": {**row.counts, "objects": objects_deleted},
+        "storage_listed_again": "empty",
+        "limits": list(_LIMITS),
+    }
+
+
+def _signed(vault: Vault, statement: dict[str, Any]) -> dict[str, Any]:
+    key = vault.signing_key()
+    public = base64.b64encode(key.public_key().public_bytes_raw()).decode()
+    full = {**statement, "algorithm": "Ed25519", "public_key": public}
+    return {**full, "signature": base64.b64encode(key.sign(_canonical(full))).decode()}
+
+
+def _canonical(statement: Mapping[str, Any]) -> bytes:
+    return json.dumps(statement, sort_keys=True, separators=(",", ":")).encode()

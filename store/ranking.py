@@ -1,0 +1,105 @@
+"""Which job is next: lanes first, then weighted fair shares (start-time fair queueing), then who came first.
+
+A job's virtual start is its tenant's virtual time in the lane, or the lane's own when the job was queued, if that is
+later: who was idle has saved nothing up. A claim moves the tenant's virtual time on by 1 / weight.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import CTE, ColumnElement, Select, and_, case, func, literal, or_, select
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.orm import aliased
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.functions import FunctionElement
+from sqlalchemy.types import Double
+
+from store.columns import now
+from store.job_models import HELD, LANES, Job, TenantLane, TenantShare
+
+WARM_AHEAD = 4.0
+"""By how many of its tenant's jobs one with a warm adapter may go early: bounded, so that nobody starves."""
+
+
+class lane_clock(FunctionElement[float]):
+    """The virtual time of a lane: that of the last job claimed, of whatever tenant."""
+
+    type = Double()
+    inherit_cache = True
+    name = "lane_clock"
+
+
+@compiles(lane_clock, "sqlite")
+def _clock_sqlite(element: lane_clock, compiler: SQLCompiler, **kw: Any) -> str:
+    kind = compiler.process(element.clauses, **kw)
+    return f"(SELECT coalesce(max(virtual_start), 0.0) FROM jobs WHERE kind = {kind})"
+
+
+@compiles(lane_clock, "postgresql")
+def _clock_postgresql(element: lane_clock, compiler: SQLCompiler, **kw: Any) -> str:
+    return f"idprefer_lane_clock({compiler.process(element.clauses, **kw)})"
+
+
+def startable() -> ColumnElement[bool]:
+    """What makes a queued job one that may start now."""
+    return and_(
+        Job.state == "queued",
+        or_(Job.not_before.is_(None), Job.not_before <= now()),
+        or_(Job.deadline_at.is_(None), Job.deadline_at > now()),
+    )
+
+
+def next_jobs(kinds: Sequence[str], limit: int, warm: Sequence[str], like: Job | None) -> CTE:
+    """Return a CTE of the next jobs' keys, locked, each with its tenant's virtual time; others' locks are skipped."""
+    ranked = _ranked(kinds, warm, like).cte("ranked")
+    job = aliased(Job)
+    locked = (
+        select(job.tenant_id, job.id, ranked.c.base)
+        .join(ranked, and_(job.tenant_id == ranked.c.tenant_id, job.id == ranked.c.id))
+        .where(job.state == "queued")
+        .order_by(ranked.c.place)
+        .limit(limit)
+        .with_for_update(skip_locked=True, of=job)
+    )
+    return locked.cte("locked").prefix_with("MATERIALIZED")
+
+
+def _ranked(kinds: Sequence[str], warm: Sequence[str], like: Job | None) -> Select[Any]:
+    candidates = _candidates(kinds, like).cte("candidates")
+    c = candidates.c
+    ahead = case((c.warm_key.in_(warm), WARM_AHEAD), else_=0.0) if warm else literal(0.0)
+    start = c.base + (c.turn - 1 - ahead) / c.weight
+    place = func.row_number().over(order_by=[c.lane, start, c.queued_at, c.id])
+    running = _running()
+    within = or_(c.max_running_jobs.is_(None), func.coalesce(running.c.count, 0) + c.turn <= c.max_running_jobs)
+    return (
+        select(c.tenant_id, c.id, c.base, place.label("place"))
+        .outerjoin(running, running.c.tenant_id == c.tenant_id)
+        .where(within)
+    )
+
+
+def _candidates(kinds: Sequence[str], like: Job | None) -> Select[Any]:
+    """Return the jobs that may start, each with its turn among its tenant's own."""
+    own = [Job.tenant_id, Job.kind]
+    floor = func.min(Job.virtual_floor).over(partition_by=own)
+    base = case((TenantLane.virtual_time > floor, TenantLane.virtual_time), else_=floor)
+    turn = func.row_number().over(partition_by=own, order_by=[Job.queued_at, Job.id])
+    lane = case({kind: place for place, kind in enumerate(LANES)}, value=Job.kind)
+    columns = (Job.tenant_id, Job.id, Job.queued_at, Job.warm_key, TenantShare.weight, TenantShare.max_running_jobs)
+    found = (
+        select(*columns, base.label("base"), turn.label("turn"), lane.label("lane"))
+        .join(TenantShare, TenantShare.tenant_id == Job.tenant_id)
+        .join(TenantLane, and_(TenantLane.tenant_id == Job.tenant_id, TenantLane.kind == Job.kind))
+        .where(startable(), Job.kind.in_(kinds), TenantShare.suspended.is_(False))
+    )
+    return found if like is None else found.where(Job.kind == like.kind, Job.batch_key == like.batch_key)
+
+
+def _running() -> CTE:
+    return (
+        select(Job.tenant_id, func.count().label("count"))
+        .where(Job.state.in_(HELD))
+        .group_by(Job.tenant_id)
+        .cte("busy")
+    )

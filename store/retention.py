@@ -1,0 +1,95 @@
+"""Retention: nothing is kept for longer than was agreed, and no object is kept that no row knows."""
+
+from collections.abc import Sequence
+
+from sqlalchemy import delete, or_, select, update
+from sqlalchemy.orm import Session
+
+from store import erasures, outbox, replays, restorations, uploads
+from store.columns import age
+from store.ids import kind_of
+from store.models import (
+    ENDED,
+    Adapter,
+    Eviction,
+    Identity,
+    Job,
+    JobEvent,
+    Reference,
+    Restoration,
+    Upload,
+    WebhookDelivery,
+    Worker,
+)
+from store.workers import LOST_AFTER_SECONDS
+
+HISTORY_SECONDS = 30 * 86_400.0
+CHECKPOINT_SECONDS = 7 * 86_400.0
+
+
+def expire(session: Session, tenant_id: str, row_id: str) -> None:
+    """Delete a restoration or an upload whose time is over."""
+    key = {"tenant_id": tenant_id, "id": row_id}
+    if kind_of(row_id) == "upl":
+        upload = session.get(Upload, key)
+        if upload is not None and upload.removed_at is None:
+            uploads.remove(session, upload)
+        return
+    restoration = session.get(Restoration, key)
+    if restoration is not None and restoration.removed_at is None:
+        restorations.remove(session, restoration)
+
+
+def retire(session: Session, tenant_id: str, identity_id: str) -> None:
+    """Erase a person whose things have not been used for their retention; else look again when that may be so."""
+    mine = (Identity.tenant_id == tenant_id, Identity.id == identity_id)
+    row = session.scalars(select(Identity).where(*mine)).one_or_none()
+    if row is None or row.retention_seconds is None or row.erasing_at is not None:
+        return
+    idle = session.scalar(select(age(Identity.last_active_at)).where(*mine)) or 0.0
+    if idle >= row.retention_seconds:
+        erasures.begin(session, row, "retention")
+    else:
+        outbox.add(session, tenant_id, "retire", {"id": identity_id}, row.retention_seconds - idle)
+
+
+def orphans(session: Session, tenant_id: str, names: Sequence[str]) -> list[str]:
+    """Return those of a tenant's objects that no row knows."""
+    columns = (
+        Reference.blob, Reference.face_blob, Adapter.blob, Upload.blob, Restoration.input_blob, Restoration.result_blob,
+        Restoration.comparison_blob, Job.checkpoint_blob,
+    )  # fmt: skip
+    known: set[str | None] = set()
+    for column in columns:
+        known |= set(session.scalars(select(column).where(column.class_.tenant_id == tenant_id, column.in_(names))))
+    return [name for name in names if name not in known]
+
+
+def tidy(session: Session) -> None:
+    """Drop workers long gone, evictions that everybody has heard of, and the events of jobs long ended."""
+    quiet = {"synchronize_session": False}
+    session.execute(delete(Worker).where(age(Worker.last_seen_at) > 10 * LOST_AFTER_SECONDS).execution_options(**quiet))
+    session.execute(delete(Eviction).where(age(Eviction.created_at) > HISTORY_SECONDS).execution_options(**quiet))
+    ended = select(Job.id).where(Job.state.in_(ENDED), age(Job.finished_at) > HISTORY_SECONDS)
+    session.execute(delete(JobEvent).where(JobEvent.job_id.in_(ended)).execution_options(**quiet))
+
+
+def tidy_tenant(session: Session, tenant_id: str) -> None:
+    """Forget a tenant's old idempotency keys, old deliveries, and checkpoints nobody went on from."""
+    replays.forget_old(session, tenant_id)
+    old = (WebhookDelivery.tenant_id == tenant_id, age(WebhookDelivery.created_at) > HISTORY_SECONDS)
+    session.execute(
+        delete(WebhookDelivery)
+        .where(*old, WebhookDelivery.state != "pending")
+        .execution_options(synchronize_session=False)
+    )
+    left = or_(Job.state == "succeeded", age(Job.finished_at) > CHECKPOINT_SECONDS)
+    spent = (Job.tenant_id == tenant_id, Job.state.in_(ENDED), Job.checkpoint_blob.is_not(None), left)
+    for blob in session.scalars(select(Job.checkpoint_blob).where(*spent)).all():
+        outbox.add(session, tenant_id, "delete_blobs", {"prefix": blob})
+    session.execute(
+        update(Job)
+        .where(*spent)
+        .values(checkpoint_blob=None, checkpoint_step=None)
+        .execution_options(synchronize_session=False)
+    )

@@ -1,0 +1,116 @@
+"""Blobs behind any S3 API, through the minio client."""
+
+import io
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import stamina
+import urllib3
+from minio import Minio
+from minio.error import InvalidResponseError, S3Error, ServerError
+from urllib3.exceptions import HTTPError
+
+from store.blobs import CHUNK_BYTES, Stored, check_name
+from store.errors import MissingBlob, StorageDown
+
+TRIES = 5
+_PART_BYTES = 5 * 2**20
+_ABSENT = frozenset({"NoSuchKey", "NoSuchObject"})
+_PASSING = (HTTPError, InvalidResponseError, ServerError, OSError)
+
+
+class S3Blobs:
+    """Objects in a bucket; what fails in passing is tried five times, a little later each time."""
+
+    def __init__(
+        self,
+        endpoint: str,
+        bucket: str,
+        access_key: str,
+        secret_key: str,
+        region: str = "us-east-1",
+        secure: bool = True,
+    ) -> None:
+        # The waiting is ours: urllib3's own retries would multiply with it.
+        timeout = urllib3.Timeout(connect=2, read=30)
+        self._pool = urllib3.PoolManager(timeout=timeout, retries=False, maxsize=10, cert_reqs="CERT_REQUIRED")
+        self._client = Minio(
+            endpoint, access_key=access_key, secret_key=secret_key, region=region, secure=secure, http_client=self._pool
+        )
+        self._bucket = bucket
+
+    def put(self, name: str, chunks: Iterable[bytes], size: int) -> None:
+        """Write the object in one request: it is there whole, or not at all."""
+        data = b"".join(chunks)  # a request that is repeated needs its body again
+        for attempt in _attempts():
+            with attempt, _named(name):
+                part = max(_PART_BYTES, size)
+                self._client.put_object(self._bucket, check_name(name), io.BytesIO(data), size, part_size=part)
+
+    def get(self, name: str) -> Iterator[bytes]:
+        """Yield the object's bytes; a connection that breaks on the way is StorageDown."""
+        response = self._opened(name)
+        try:
+            with _named(name):
+                yield from response.stream(CHUNK_BYTES)
+        finally:
+            response.close()
+            response.release_conn()
+
+    def delete(self, name: str) -> None:
+        """Delete the object."""
+        for attempt in _attempts():
+            with attempt, _named(name):
+                self._client.remove_object(self._bucket, check_name(name))
+
+    def list(self, prefix: str) -> Iterator[Stored]:
+        """Yield the objects whose names begin so, in order."""
+        for attempt in _attempts():
+            with attempt, _named(prefix):
+                found = list(self._client.list_objects(self._bucket, prefix=prefix, recursive=True))
+        for entry in found:
+            yield Stored(entry.object_name, entry.size, entry.last_modified)
+
+    def ready(self) -> bool:
+        """Whether the bucket is there and may be used."""
+        try:
+            return bool(self._client.bucket_exists(self._bucket))
+        except (S3Error, *_PASSING):
+            return False
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._pool.clear()
+
+    def _opened(self, name: str) -> Any:
+        for attempt in _attempts():
+            with attempt, _named(name):
+                return self._client.get_object(self._bucket, check_name(name))
+        raise AssertionError  # the last attempt returns or raises
+
+
+def _attempts() -> Iterator[Any]:
+    return iter(
+        stamina.retry_context(on=StorageDown, attempts=TRIES, timeout=60, wait_initial=0.1, wait_max=5, wait_jitter=0.5)
+    )
+
+
+@contextmanager
+def _named(name: str) -> Iterator[None]:
+    """Turn the client's errors into ours: absent is MissingBlob, all else is StorageDown."""
+    try:
+        yield
+    except S3Error as error:
+        if error.code in _ABSENT:
+            raise MissingBlob(
+                f"got {name}, where there is no object; wanted one that is there; it may be erased"
+            ) from error
+        raise StorageDown(
+            f"got {error.code} from the object store for {name}, wanted it done; look at the store"
+        ) from error
+    except _PASSING as error:
+        detail = (
+            f"got no answer from the object store for {name} ({type(error).__name__}), wanted one; look at the store"
+        )
+        raise StorageDown(detail) from error

@@ -1,0 +1,46 @@
+"""The schema's version: what the migrations lead to, and where a database stands."""
+
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy.exc import DBAPIError
+
+from store.database import Database
+
+MIGRATIONS = Path(__file__).parent.parent / "migrations"
+
+
+def config(url: str) -> Config:
+    """Return Alembic's configuration for one database."""
+    made = Config()
+    made.set_main_option("script_location", str(MIGRATIONS))
+    made.set_main_option("sqlalchemy.url", url.replace("%", "%%"))
+    return made
+
+
+def upgrade(url: str, revision: str = "head") -> None:
+    """Bring a database to a revision; the URL's login owns the tables."""
+    command.upgrade(config(url), revision)
+
+
+def downgrade(url: str, revision: str) -> None:
+    """Take a database back to a revision."""
+    command.downgrade(config(url), revision)
+
+
+def is_current(database: Database) -> bool:
+    """Whether a database has the schema that this code wants."""
+    with database.engine.connect().execution_options(read_only=True) as connection:
+        here = MigrationContext.configure(connection).get_current_heads()
+    return set(here) == set(ScriptDirectory(str(MIGRATIONS)).get_heads())
+
+
+def missing(database: Database) -> list[str]:
+    """Return what is not there: the database itself, or its schema."""
+    try:
+        return [] if is_current(database) else ["schema of this version"]
+    except DBAPIError:
+        return ["database"]

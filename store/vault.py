@@ -1,0 +1,183 @@
+"""The vault: a key of its own for every owner of blobs, so that to erase somebody is to forget one key.
+
+root key -> tenant key -> data key of an identity, a restoration or an upload -> key of one object. Objects are
+AES-256-GCM in chunks; the associated data binds each chunk to tenant, owner, object name, its place and the end.
+"""
+
+import hashlib
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from store.errors import InsecureSettings, Shredded, Tampered
+from store.models import DataKey
+
+KEY_BYTES = 32
+CHUNK_BYTES = 2**18
+_MAGIC = b"IDPV1\x00"
+_SALT_BYTES, _NONCE_BYTES, _TAG_BYTES = 16, 12, 16
+_HEADER_BYTES = len(_MAGIC) + _SALT_BYTES
+
+
+@dataclass(frozen=True, repr=False)
+class OwnerKey:
+    """An owner's data key, opened: seals and opens that owner's blobs for as long as a job runs."""
+
+    tenant_id: str
+    owner_id: str
+    secret: bytes
+
+    def seal(self, name: str, data: bytes) -> Iterator[bytes]:
+        """Yield the sealed form of an object: a header, then one piece for each chunk."""
+        salt = os.urandom(_SALT_BYTES)
+        cipher = self._cipher(name, salt)
+        yield _MAGIC + salt
+        view = memoryview(data)
+        count = chunk_count(len(data))
+        for index in range(count):
+            chunk = view[index * CHUNK_BYTES : (index + 1) * CHUNK_BYTES]
+            yield cipher.encrypt(_nonce(index, index == count - 1), bytes(chunk), self._bound_to(name))
+
+    def open(self, name: str, pieces: Iterator[bytes]) -> bytes:
+        """Return an object's bytes; Tampered where a bit of it, its order, its end or its name is another's."""
+        sealed = bytearray().join(pieces)
+        if len(sealed) < _HEADER_BYTES + _TAG_BYTES or sealed[: len(_MAGIC)] != _MAGIC:
+            raise Tampered(f"got {name} as {len(sealed)} bytes without the vault's header, wanted a sealed object")
+        cipher = self._cipher(name, bytes(sealed[len(_MAGIC) : _HEADER_BYTES]))
+        step = CHUNK_BYTES + _TAG_BYTES
+        starts = range(_HEADER_BYTES, len(sealed), step)
+        opened = bytearray()
+        try:
+            for index, start in enumerate(starts):
+                piece = bytes(sealed[start : start + step])
+                opened += cipher.decrypt(_nonce(index, start + step >= len(sealed)), piece, self._bound_to(name))
+        except InvalidTag:
+            raise Tampered(
+                f"got {name} changed since it was sealed, or moved; wanted it as it was; restore it from a backup"
+            ) from None
+        return bytes(opened)
+
+    def _cipher(self, name: str, salt: bytes) -> AESGCM:
+        return AESGCM(HKDF(SHA256(), KEY_BYTES, salt, self._bound_to(name)).derive(self.secret))
+
+    def _bound_to(self, name: str) -> bytes:
+        return "\0".join((self.tenant_id, self.owner_id, name)).encode()
+
+
+class Vault:
+    """Opens and makes data keys under the root keys; the first root key seals, the others only open."""
+
+    def __init__(self, root_keys: Sequence[bytes]) -> None:
+        if not root_keys or any(len(key) != KEY_BYTES for key in root_keys):
+            raise InsecureSettings(f"got root keys that are not all of {KEY_BYTES} bytes, wanted one or more that are")
+        self._roots = {root_id(key): key for key in root_keys}
+        self._current = root_id(root_keys[0])
+
+    def key(self, session: Session, tenant_id: str, owner_id: str) -> OwnerKey:
+        """Return an owner's data key; Shredded where there is none any more."""
+        row = session.get(DataKey, (tenant_id, owner_id))
+        if row is None:
+            raise Shredded(
+                "got an object whose data key is destroyed; wanted one that still exists; it has been erased"
+            )
+        tenant_key = self._tenant_key(session, tenant_id)
+        return OwnerKey(tenant_id, owner_id, _unwrap(tenant_key, row.wrapped, tenant_id, owner_id))
+
+    def new_key(self, session: Session, tenant_id: str, owner_id: str) -> OwnerKey:
+        """Make an owner's data key."""
+        secret = os.urandom(KEY_BYTES)
+        wrapped = _wrap(self._tenant_key(session, tenant_id), secret, tenant_id, owner_id)
+        session.add(DataKey(tenant_id=tenant_id, owner_id=owner_id, wrapped=wrapped))
+        session.flush()
+        return OwnerKey(tenant_id, owner_id, secret)
+
+    def tenant_key(self, session: Session, tenant_id: str) -> OwnerKey:
+        """Return the key for what belongs to the tenant itself, such as webhook secrets."""
+        self._tenant_key(session, tenant_id)
+        own = f"{tenant_id}-own"
+        known = session.get(DataKey, (tenant_id, own))
+        return self.key(session, tenant_id, own) if known else self.new_key(session, tenant_id, own)
+
+    def rewrap(self, session: Session, tenant_id: str) -> bool:
+        """Seal a tenant's key under the current root key; return whether that changed anything."""
+        row = session.get(DataKey, (tenant_id, tenant_id))
+        if row is None or row.root_id == self._current:
+            return False
+        secret = self._tenant_key(session, tenant_id)
+        row.wrapped = _wrap(self._roots[self._current], secret, tenant_id, tenant_id)
+        row.root_id = self._current
+        session.flush()
+        return True
+
+    def signing_key(self) -> Ed25519PrivateKey:
+        """Return the key that signs erasure receipts."""
+        seed = HKDF(SHA256(), KEY_BYTES, None, b"idprefer receipts").derive(self._roots[self._current])
+        return Ed25519PrivateKey.from_private_bytes(seed)
+
+    def _tenant_key(self, session: Session, tenant_id: str) -> bytes:
+        row = session.get(DataKey, (tenant_id, tenant_id))
+        if row is None:
+            return self._new_tenant_key(session, tenant_id)
+        if row.root_id not in self._roots:
+            raise InsecureSettings(
+                f"got a tenant key sealed under root key {row.root_id}, wanted that key in IDPREFER_ROOT_KEYS; add it"
+            )
+        return _unwrap(self._roots[row.root_id], row.wrapped, tenant_id, tenant_id)
+
+    def _new_tenant_key(self, session: Session, tenant_id: str) -> bytes:
+        secret = os.urandom(KEY_BYTES)
+        wrapped = _wrap(self._roots[self._current], secret, tenant_id, tenant_id)
+        session.add(DataKey(tenant_id=tenant_id, owner_id=tenant_id, wrapped=wrapped, root_id=self._current))
+        session.flush()
+        return secret
+
+
+def destroy_keys(session: Session, tenant_id: str, owner_ids: Sequence[str]) -> int:
+    """Forget owners' data keys, and with them all that they sealed; return how many there were."""
+    rows = session.scalars(select(DataKey).where(DataKey.tenant_id == tenant_id, DataKey.owner_id.in_(owner_ids))).all()
+    for row in rows:
+        row.wrapped = b""  # overwritten before it is deleted
+    session.flush()
+    for row in rows:
+        session.delete(row)
+    session.flush()
+    return len(rows)
+
+
+def root_id(key: bytes) -> str:
+    """Return the short name of a root key, which tells nothing about it."""
+    return hashlib.sha256(b"idprefer root\0" + key).hexdigest()[:16]
+
+
+def chunk_count(size: int) -> int:
+    """Return into how many chunks so many bytes go; nothing is one empty chunk."""
+    return max(1, -(-size // CHUNK_BYTES))
+
+
+def sealed_size(size: int) -> int:
+    """Return how many bytes an object of so many bytes takes when it is sealed."""
+    return _HEADER_BYTES + size + _TAG_BYTES * chunk_count(size)
+
+
+def _nonce(index: int, last: bool) -> bytes:
+    return index.to_bytes(_NONCE_BYTES - 1, "big") + (b"\1" if last else b"\0")
+
+
+def _wrap(key: bytes, secret: bytes, tenant_id: str, owner_id: str) -> bytes:
+    nonce = os.urandom(_NONCE_BYTES)
+    return nonce + AESGCM(key).encrypt(nonce, secret, f"{tenant_id}\0{owner_id}".encode())
+
+
+def _unwrap(key: bytes, wrapped: bytes, tenant_id: str, owner_id: str) -> bytes:
+    try:
+        return AESGCM(key).decrypt(wrapped[:_NONCE_BYTES], wrapped[_NONCE_BYTES:], f"{tenant_id}\0{owner_id}".encode())
+    except (InvalidTag, ValueError):
+        raise Tampered(f"got a data key of {owner_id} that does not open; wanted it as it was sealed") from None
