@@ -1,7 +1,7 @@
 """Which photos are references, which are tests, and how each is degraded: drawn from the file names, and hashed.
 
-The same names give the same manifest on every machine, so that no figure can be bought by drawing again. Degradations
-are of the first order, in FaceMe's ranges stated for crops of 512 px; LQ references come from the same ranges.
+The same names give the same manifest on every machine, so that no figure can be bought by drawing again. The three
+severities are of the first order, in FaceMe's ranges stated for crops of 512 px; LQ references come from those ranges.
 """
 
 import hashlib
@@ -14,12 +14,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from core.degradation import Degradation, degrade, draw
+from core.degradation import Degradation, combined, degrade, describe, draw, draw_second_order
+from lab.evaluate.phone import PhoneShot, draw_phone, shot
 
 COMMITTED = Path(__file__).with_name("manifest.json")
 FORMAT = "idprefer-manifest-1"
 SEVERITIES = ("light", "medium", "heavy")
 LEVELS = ("level 1", "level 2", "level 3", "level 4", "level 5")  # fifths of the ranges, for Figure 1
+SECOND_ORDER, PHONE = "second order", "phone"
+INPUTS = (*SEVERITIES, *LEVELS, SECOND_ORDER, PHONE)
 REFERENCES = 5
 GOOD_REFERENCES = 3  # of the five stay as they are: the paper's mean
 # FaceMe's ranges, from harmless to worst: blur sigma, downsampling, noise, JPEG quality.
@@ -28,14 +31,24 @@ _BEST, _WORST = (0.2, 1.0, 0.0, 100.0), (10.0, 16.0, 15.0, 30.0)
 
 @dataclass(frozen=True)
 class Spoiling:
-    """One degradation with the seed of its noise."""
+    """What is done to one picture, with the seed of its noise."""
 
-    degradation: Degradation
     seed: int
+    rounds: tuple[Degradation, ...] = ()  # one after the other
+    phone: PhoneShot | None = None  # before them
 
     def __call__(self, x: Tensor) -> Tensor:
         """Degrade x (3, S, S) in [-1, 1]."""
-        return degrade(x, self.degradation, torch.Generator().manual_seed(self.seed))
+        generator = torch.Generator().manual_seed(self.seed)
+        if self.phone is not None:
+            x = shot(x, self.phone, generator)
+        for degradation in self.rounds:
+            x = degrade(x, degradation, generator)
+        return x
+
+    def words(self) -> tuple[str, ...]:
+        """Return what this is called."""
+        return describe(combined(*self.rounds)) if self.phone is None else (PHONE,)
 
 
 @dataclass(frozen=True)
@@ -123,15 +136,20 @@ def _person(person: str, files: Sequence[str]) -> PersonEntry:
 
 
 def _inputs(photo: str) -> dict[str, Spoiling]:
-    return {name: _spoiling(f"{photo} {name}", name) for name in (*SEVERITIES, *LEVELS)}
+    return {name: _spoiling(f"{photo} {name}", name) for name in INPUTS}
 
 
-def _spoiling(key: str, severity: str | None) -> Spoiling:
-    """Draw a degradation by a key: the photo and what it is for."""
+def _spoiling(key: str, name: str | None) -> Spoiling:
+    """Draw what an input's name says, or over the whole ranges (None), by a key: the photo and what it is for."""
     seed = _seed(key)
     generator = torch.Generator().manual_seed(seed)
-    drawn = draw(generator, severity) if severity not in LEVELS else _draw_level(generator, LEVELS.index(severity))
-    return Spoiling(_rounded(drawn), seed)
+    if name == PHONE:
+        return Spoiling(seed, phone=PhoneShot(**_rounded(draw_phone(generator))))
+    if name == SECOND_ORDER:
+        drawn = draw_second_order(generator)
+    else:
+        drawn = [_draw_level(generator, LEVELS.index(name)) if name in LEVELS else draw(generator, name)]
+    return Spoiling(seed, tuple(Degradation(**_rounded(degradation)) for degradation in drawn))
 
 
 def _draw_level(generator: torch.Generator, level: int) -> Degradation:
@@ -142,9 +160,9 @@ def _draw_level(generator: torch.Generator, level: int) -> Degradation:
     return Degradation(sigma, sigma, 0.0, down, noise, jpeg)
 
 
-def _rounded(degradation: Degradation) -> Degradation:
+def _rounded(drawn: Degradation | PhoneShot) -> dict[str, float]:
     """Return a draw with as many digits as anybody needs: another machine's last bit must not change the hash."""
-    return Degradation(**{name: round(value, 4) for name, value in asdict(degradation).items()})
+    return {name: round(value, 4) for name, value in asdict(drawn).items()}
 
 
 def _seed(key: str) -> int:

@@ -12,7 +12,6 @@ from skimage.color import rgb2lab
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from core.colour import colour_shift
-from core.degradation import describe
 from core.restoration import to_pixels, to_tensor
 from lab.evaluate.people import EvaluatedPerson, Trial
 from lab.evaluate.perceptual import NAMES, Metric
@@ -83,7 +82,7 @@ def measured(
         values = _figures(shown[photo, name], trial, name)
         values |= {f"id.{judge}": similarities[photo, name] for judge, similarities in alike.items()}
         values |= {key: metric(to_tensor(shown[photo, name]), trial.truth) for key, metric in perceptual.items()}
-        words = describe(trial.entry.inputs[name].degradation)
+        words = trial.entry.inputs[name].words()
         results.append(
             Measurement(row, person.name, photo, name, words, values, picture.seconds, picture.fallback, picture.path)
         )

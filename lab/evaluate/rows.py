@@ -8,7 +8,7 @@ from typing import Any, Literal, get_args
 
 from core.errors import InvalidOption
 from core.options import RestoreOptions, TrainOptions
-from lab.evaluate.manifest import GOOD_REFERENCES, LEVELS, REFERENCES
+from lab.evaluate.manifest import GOOD_REFERENCES, LEVELS, PHONE, REFERENCES, SECOND_ORDER
 
 # nobody: the base model; references: no training; own, other: an adapter trained for the person or for the next one.
 Who = Literal["input", "nobody", "references", "own", "other"]
@@ -111,7 +111,7 @@ def _ablation(train: TrainOptions, restore: RestoreOptions, severities: tuple[st
 
 
 def _sweep(train: TrainOptions, restore: RestoreOptions, severities: tuple[str, ...]) -> list[Table]:
-    """Return ID against the number of HQ references, five severities, and fidelity."""
+    """Return ID against the number of HQ references, five severities, other degradations, and fidelity."""
     input_row, base = _input(restore), _base(restore)
     counts = [
         Row(f"{good} of {REFERENCES} HQ", "own", restore, train, good_references=good) for good in range(REFERENCES + 1)
@@ -121,6 +121,7 @@ def _sweep(train: TrainOptions, restore: RestoreOptions, severities: tuple[str, 
     return [
         Table("references", "How many of the references are HQ", (input_row, base, *counts), severities, base.name),
         Table("levels", "From light to heavy in five steps", (input_row, base, full), LEVELS, base.name),
+        Table("other", "Other ways to go bad", (input_row, base, full), (SECOND_ORDER, PHONE), base.name),
         Table("fidelity", "From the references' person to the input's pixels", (base, *knob), severities, base.name),
     ]
 

@@ -7,14 +7,16 @@ import torch
 
 from lab.evaluate.manifest import (
     COMMITTED,
+    INPUTS,
     LEVELS,
+    PHONE,
     REFERENCES,
-    SEVERITIES,
     Manifest,
     Spoiling,
     make_manifest,
     read_committed,
 )
+from lab.evaluate.phone import PhoneShot
 
 NAMES = [f"{i:02d}.jpg" for i in range(8)]
 
@@ -50,7 +52,7 @@ def test_reference_is_no_trial() -> None:
         trials = [trial.photo for trial in person.trials]
         assert len(references) == REFERENCES
         assert sorted(references + trials) == [f"{person.person}/{name}" for name in NAMES]
-        assert all(set(trial.inputs) == {*SEVERITIES, *LEVELS} for trial in person.trials)
+        assert all(set(trial.inputs) == set(INPUTS) for trial in person.trials)
 
 
 def test_too_few_photos_are_named() -> None:
@@ -65,20 +67,42 @@ def test_levels_grow_worse() -> None:
     manifest, _ = make_manifest(_people())
     for person in manifest.people:
         for trial in person.trials:
-            draws = [trial.inputs[level].degradation for level in LEVELS]
+            draws = [trial.inputs[level].rounds[0] for level in LEVELS]
             for before, after in zip(draws[:-1], draws[1:], strict=True):
                 assert before.blur_sigma < after.blur_sigma
                 assert before.downscale < after.downscale
                 assert before.jpeg > after.jpeg
 
 
-def test_spoiling_repeats() -> None:
-    """The same entry gives the same picture to the bit, and another entry another one."""
+@pytest.mark.parametrize("name", INPUTS)
+def test_spoiling_repeats(name: str) -> None:
+    """The same entry gives the same picture to the bit, within [-1, 1], and another entry another one."""
     manifest, _ = make_manifest(_people(1))
     x = torch.rand(3, 64, 64, generator=torch.Generator().manual_seed(0)) * 2 - 1
-    spoiling: Spoiling = manifest.people[0].trials[0].inputs["medium"]
-    assert torch.equal(spoiling(x), spoiling(x))
-    assert not torch.equal(spoiling(x), manifest.people[0].trials[1].inputs["medium"](x))
+    first, second, *_ = (trial.inputs[name] for trial in manifest.people[0].trials)
+    assert torch.equal(first(x), first(x))
+    assert first(x).abs().max() <= 1
+    assert not torch.equal(first(x), x)
+    assert not torch.equal(first(x), second(x))
+
+
+def test_phone_moves_along_its_line() -> None:
+    """Motion blur spreads a point along the line of the movement and not across it."""
+    point = torch.full((3, 128, 128), -1.0)
+    point[:, 64, 64] = 1.0
+    across = PhoneShot(motion=80.0, angle=0.0, downscale=1.0, gamma=1.0, photons=1e6, jpeg=100.0)
+    bright = (Spoiling(0, phone=across)(point)[1] > -0.95).nonzero()
+    height, width = (bright.max(0).values - bright.min(0).values).tolist()
+    assert width > 12
+    assert height < 6
+
+
+def test_words_name_the_fault() -> None:
+    """An input is called after its degradation; a phone's is called a phone's."""
+    manifest, _ = make_manifest(_people(1))
+    inputs = manifest.people[0].trials[0].inputs
+    assert inputs[PHONE].words() == (PHONE,)
+    assert "blurry" in inputs["heavy"].words()
 
 
 @pytest.mark.parametrize(("people", "photos"), [(1, None), (None, 1), (2, 2)])
