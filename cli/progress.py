@@ -31,11 +31,13 @@ def sampling_bar() -> Iterator[Callable[[int, int], None]]:
 
 
 def _bar(*fields: str) -> Progress:
+    console = Console(stderr=True)
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
         *(TextColumn(field) for field in fields),
         TimeRemainingColumn(),
-        console=Console(stderr=True),
+        console=console,
+        disable=not console.is_terminal,  # a log wants no bar
     )

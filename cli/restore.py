@@ -18,11 +18,12 @@ from cli.references import read_references, usable_references
 from core.adapter_file import read_adapter
 from core.backbone import Backbone
 from core.errors import InvalidOption
+from core.evidence import Evidence
 from core.faces import Box
 from core.images import Photo, encode_photo, read_photo_file
 from core.options import RestoreOptions
 from core.person import Person, person_of_adapter, person_of_references
-from core.restoration import Evidence, RestoredFace, Wish, pasted, prepare, restore_faces
+from core.restoration import RestoredFace, Wish, pasted, prepare, restore_faces
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """Tests of the doctor's findings."""
 
+import importlib.util
 from pathlib import Path
 
 import pytest
@@ -34,8 +35,8 @@ def test_names_a_damaged_bundle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 def test_names_a_missing_part(monkeypatch: pytest.MonkeyPatch) -> None:
     """A library that is not installed is named, with the command that installs it."""
-    real = doctor.importlib.util.find_spec
-    monkeypatch.setattr(doctor.importlib.util, "find_spec", lambda name: None if name == "minio" else real(name))
+    real = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "minio" else real(name))
     serving = findings()["serving"]
     assert not serving.well
     assert "minio" in serving.found
