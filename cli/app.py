@@ -6,7 +6,9 @@ from typing import Annotated
 
 import typer
 
+from cli import service_app
 from core.errors import PreferError
+from store.errors import StoreError
 
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__.split(":")[0]
@@ -155,6 +157,8 @@ def evaluate(
     ),
     frame: Annotated[str, typer.Option(help="aligned, whole, or auto: square pictures are aligned.")] = "auto",
     labels: Annotated[Path | None, typer.Option(help='JSON of {"person": "group"}: figures by group.')] = None,
+    results: Annotated[list[str] | None, typer.Option(help="NAME=DIR: another program's results, as a row.")] = None,
+    write_inputs: Annotated[Path | None, typer.Option(help="Only write the degraded inputs into this folder.")] = None,
     open_sealed: Annotated[str | None, typer.Option(help="Why the sealed people are looked at: recorded.")] = None,
     seed: Seed = 0,
     device: Device = "auto",
@@ -165,16 +169,19 @@ def evaluate(
 
     choices = evaluate.Choices(
         dataset, people, protocol, bundle, preset, limit_people, photos, severity, judges, judge_weights,
-        evaluate.checked_frame(frame), labels, open_sealed, seed, device,
+        evaluate.checked_frame(frame), labels, tuple(results or ()), write_inputs, open_sealed, seed, device,
     )  # fmt: skip
     evaluate.run(choices, report, as_json)
+
+
+service_app.add_to(app)
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Run a command; what a person can mend becomes one line on stderr and exit code 2."""
     try:
         app(arguments)
-    except PreferError as error:
+    except (PreferError, StoreError) as error:
         typer.echo(f"error: {error}", err=True)
         sys.exit(2)
 

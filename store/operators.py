@@ -116,3 +116,30 @@ def queues(session: Session) -> Sequence[Mapping[str, Any]]:
     rows = {kind: (queued, running, oldest) for kind, queued, running, oldest in found}
     names = ("queued", "running", "oldest_age_seconds")
     return [{"kind": kind, **dict(zip(names, rows.get(kind, (0, 0, None)), strict=True))} for kind in LANES]
+
+
+def jobs(session: Session, limit: int, state: str | None = None, kind: str | None = None) -> Sequence[Job]:
+    """Return the latest jobs of all tenants."""
+    found = select(Job).order_by(Job.id.desc()).limit(limit)
+    for column, value in ((Job.state, state), (Job.kind, kind)):
+        if value is not None:
+            found = found.where(column == value)
+    with acting_as(session, "operator"):
+        return session.scalars(found).all()
+
+
+def keys_of(session: Session, tenant_id: str) -> Sequence[ApiKey]:
+    """Return a tenant's keys, newest first."""
+    tenant(session, tenant_id)
+    with acting_as(session, "operator"):
+        return session.scalars(select(ApiKey).where(ApiKey.tenant_id == tenant_id).order_by(ApiKey.id.desc())).all()
+
+
+def revoke_key(session: Session, tenant_id: str, key_id: str) -> ApiKey:
+    """End a key now."""
+    with acting_as(session, "operator"):
+        row = session.get(ApiKey, {"tenant_id": tenant_id, "id": key_id})
+        if row is None:
+            raise NotFound("got an id that names no key of this tenant, wanted one that its list shows")
+        keys.revoke(session, row)
+        return row

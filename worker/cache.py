@@ -9,6 +9,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Generic, TypeVar
 
+import torch
+
 from core.assessment import Assessment
 from core.backbone import Backbone, load_backbone
 from core.injector import Adapter
@@ -32,7 +34,15 @@ class Networks:
 
     @cached_property
     def _backbone(self) -> Backbone:
-        return load_backbone(self.folder, self.device)
+        return load_backbone(self.folder, _chosen(self.device))
+
+
+def _chosen(device: str) -> str:
+    """Return the device that is meant; auto: the accelerator there is, else the CPU."""
+    if device != "auto":
+        return device
+    accelerator = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
+    return "cpu" if accelerator is None else accelerator.type
 
 
 class Warm(Generic[T]):

@@ -43,6 +43,13 @@ class Supervisor:
             if self._pipe is not None:
                 self._pipe.send_bytes(_RING)
 
+    def wake(self, kind: str) -> None:
+        """Be the doorbell of the API in the same process: there is one worker, whatever the kind."""
+        self.ring()
+
+    def close(self) -> None:
+        """There is nothing to let go of: the child is drained by whoever keeps it running."""
+
     @property
     def pid(self) -> int | None:
         """Return the child's process id."""

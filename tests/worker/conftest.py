@@ -1,14 +1,24 @@
 """A tiny random bundle whose detector finds marked faces, and photos of people who do not exist."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from core import options
 from core.backbone import Backbone, load_backbone
 from core.images import Photo
 from tests.marked_faces import marked
 from tests.tiny_bundle import write_whole_bundle
+
+
+@pytest.fixture(scope="session", autouse=True)
+def quick_presets() -> Iterator[None]:
+    """Let the presets of a restoration have few steps: what is tested here is the way of a job, not its picture."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(options, "_RESTORE_PRESETS", {name: {"steps": 4} for name in options.PRESETS})
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,25 @@
+"""How the service's processes log: JSON lines in production, short lines for a person at a terminal."""
+
+import logging
+import sys
+
+import structlog
+
+from store.settings import Settings
+
+
+def set_up(settings: Settings) -> None:
+    """Choose the form of every log line of this process."""
+    person = settings.mode == "embedded"
+    last = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty()) if person else structlog.processors.JSONRenderer()
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="%H:%M:%S" if person else "iso", utc=not person),
+            structlog.processors.format_exc_info,
+            last,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING if person else logging.INFO),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=False,
+    )
