@@ -57,6 +57,7 @@ def cancel(session: Session, job: Job) -> Job:
     values = {"state": _when(queued="canceled", running="canceling"), "finished_at": _now_if("queued")}
     changed = _change(session, _key(job), Job.state.in_(("queued", "running")), values)
     if changed is None:
+        session.refresh(job)
         raise StateConflict(f"got a cancel for a job that is {job.state}, wanted one that is queued or running")
     _told(session, changed)
     return changed
