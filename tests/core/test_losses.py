@@ -7,6 +7,7 @@ import torch
 from diffusers import DDIMScheduler
 
 from core.losses import (
+    as_noise,
     denoising_loss,
     identity_loss,
     min_snr_weight,
@@ -53,6 +54,17 @@ def test_predicted_latents_undo_the_noise(scheduler: DDIMScheduler) -> None:
     z, noise = draw(0), draw(1)
     z_hat = predicted_latents(scheduler, noised(scheduler, z, noise, T), noise, T)
     torch.testing.assert_close(z_hat, z, atol=2e-4, rtol=1e-3)
+
+
+def test_as_noise(scheduler: DDIMScheduler) -> None:
+    """What a UNet puts out becomes eps: eps itself as it is, v by v = sqrt(abar) eps - sqrt(1 - abar) z."""
+    z, noise = draw(0), draw(1)
+    z_t = noised(scheduler, z, noise, T)
+    v = torch.stack([math.sqrt(abar(t)) * noise[i] - math.sqrt(1 - abar(t)) * z[i] for i, t in enumerate(T.tolist())])
+    by_v = DDIMScheduler.from_config(scheduler.config, prediction_type="v_prediction")
+    by_eps = DDIMScheduler.from_config(scheduler.config, prediction_type="epsilon")
+    torch.testing.assert_close(as_noise(by_v, v, z_t, T), noise, atol=1e-5, rtol=1e-5)
+    assert torch.equal(as_noise(by_eps, noise, z_t, T), noise)
 
 
 def test_min_snr_weight(scheduler: DDIMScheduler) -> None:

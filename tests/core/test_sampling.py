@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from diffusers import StableDiffusionXLControlNetPipeline
+from diffusers import DDIMScheduler, StableDiffusionXLControlNetPipeline
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from transformers import CLIPTokenizer
@@ -85,11 +85,14 @@ def diffusers_sample(pipe: Any, backbone: Backbone, lq: Tensor, seed: int, embed
     return result.images * 2 - 1
 
 
-def test_agrees_with_diffusers(controlled: Backbone, alice: Adapter, lq: Tensor) -> None:
-    """Without adapter and guidance, the loop is diffusers' SDXL ControlNet pipeline."""
+@pytest.mark.parametrize("predicted", ["epsilon", "v_prediction"])
+def test_agrees_with_diffusers(controlled: Backbone, alice: Adapter, lq: Tensor, predicted: str) -> None:
+    """Without adapter and guidance, the loop is diffusers' SDXL ControlNet pipeline, whatever the UNet predicts."""
+    scheduler = DDIMScheduler.from_config(controlled.scheduler.config, prediction_type=predicted)
+    backbone = replace(controlled, scheduler=scheduler)
     options = replace(QUICK, start="noise", control_scale=0.7)
-    ours = sample(controlled, lq[:1], [FaceCondition(5, alice.prompt)], options)
-    theirs = diffusers_sample(pipeline(controlled), controlled, lq[:1], 5, alice.prompt.embeds, alice.prompt.pooled)
+    ours = sample(backbone, lq[:1], [FaceCondition(5, alice.prompt)], options)
+    theirs = diffusers_sample(pipeline(backbone), backbone, lq[:1], 5, alice.prompt.embeds, alice.prompt.pooled)
     torch.testing.assert_close(ours, theirs, atol=2e-4, rtol=0)
 
 

@@ -80,6 +80,15 @@ def test_what_learns_and_when(
     assert any(changes(states, "quality0.first")[:2] + changes(states, "quality1.first")[:2])
 
 
+def test_without_quality_tokens(backbone: Backbone, references: list[Reference]) -> None:
+    """The ablation without Q_i learns LoRA and [V] only, to another result."""
+    plain = replace(SHORT, quality_tokens=False)
+    adapter, _, states = trained(backbone, references, plain)
+    assert not any("quality" in name for name in states[0].tensors)
+    assert changes(states, "identity.first") == [True, True, False, False, False]
+    assert same(train_injector(backbone, references, plain, resume=states[1]), adapter)
+
+
 def test_identity_starts_from_the_projection(backbone: Backbone, references: list[Reference]) -> None:
     """With a vanishing learning rate, [V] is what the projection makes of the quality-weighted mean embedding."""
     one = references[:1]
