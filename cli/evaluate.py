@@ -26,8 +26,8 @@ from lab.evaluate.openings import SEALED, Opening, chosen_people, record, tagged
 from lab.evaluate.people import EvaluatedPerson, read_people
 from lab.evaluate.perceptual import load_perceptual
 from lab.evaluate.report import About, Evaluation, write_report
-from lab.evaluate.restoring import Report, Studio
-from lab.evaluate.rows import Table, tables
+from lab.evaluate.restoring import Report, Studio, write_inputs
+from lab.evaluate.rows import Table, tables, with_others
 from lab.evaluate.run import evaluated, face_count, judge_panel
 from lab.judges.panel import load_judges
 
@@ -51,6 +51,8 @@ class Choices:
     judge_weights: Path
     frame: Frame
     labels: Path | None  # JSON: person -> group
+    results: tuple[str, ...]  # NAME=DIR: another program's results
+    write_inputs: Path | None  # only write the degraded inputs there
     open_sealed: str | None  # why the sealed people are looked at
     seed: int
     device: str
@@ -68,15 +70,19 @@ def run(choices: Choices, folder: Path, as_json: bool) -> None:
     """Evaluate, write the report's folder, and print the tables."""
     console = Console(stderr=as_json)
     # 1. whom and what
-    wanted = _tables(choices)
+    wanted, labels = _tables(choices), _labels(choices.labels)
     manifest, few = _manifest(choices)
     backbone = bundles.load(choices.bundle, choices.device)
-    commit = _opened(choices, manifest, backbone) or _commit()
     console.print(f"manifest {manifest.sha256}, {len(manifest.people)} people, {_source(manifest)}", highlight=False)
     # 2. who judges, on the tuning people's own photos
     judges = load_judges(choices.judges.split(","), choices.judge_weights, backbone)
     perceptual, missing = load_perceptual()
+    commit = _opened(choices, manifest, backbone) or _commit()
     people, skipped = _read(choices, manifest, backbone)
+    if choices.write_inputs is not None:
+        count = write_inputs(people, list(dict.fromkeys(n for t in wanted for n in t.inputs)), choices.write_inputs)
+        console.print(f"wrote {count} inputs to {choices.write_inputs}", highlight=False)
+        return
     panel = judge_panel(judges, _tuning_people(choices, backbone) or people)
     # 3. pictures and figures
     with _progress(console, face_count(wanted, people)) as report:
@@ -91,7 +97,7 @@ def run(choices: Choices, folder: Path, as_json: bool) -> None:
         missing,
         (*(Skipped(name, "too few photos: six are needed") for name in few), *skipped),
         tuple(people),
-        _labels(choices.labels),
+        labels,
     )
     told = write_report(evaluation, folder)
     if as_json:
@@ -105,7 +111,19 @@ def _tables(choices: Choices) -> list[Table]:
     if unknown := [name for name in severities if name not in SEVERITIES]:
         raise InvalidOption(f"got severity {unknown[0]!r}, wanted some of {', '.join(SEVERITIES)}")
     names = choices.protocols.split(",")
-    return [table for name in names for table in tables(name, choices.preset, severities, choices.seed)]
+    made = [table for name in names for table in tables(name, choices.preset, severities, choices.seed)]
+    return [with_others(table, _results(choices.results)) for table in made]
+
+
+def _results(pairs: Sequence[str]) -> dict[str, Path]:
+    """Return the folders of other programs' results by name."""
+    results = {}
+    for pair in pairs:
+        name, _, folder = pair.partition("=")
+        if not name or not folder or not Path(folder).is_dir():
+            raise InvalidOption(f"got --results {pair!r}, wanted NAME=DIR with a folder as --write-inputs lays it out")
+        results[name] = Path(folder)
+    return results
 
 
 def _manifest(choices: Choices) -> tuple[Manifest, list[str]]:
@@ -239,7 +257,8 @@ def _figures(table: dict[str, Any], ids: Sequence[str], headline: str | None) ->
             values = line["values"]
             means = [f"{values['psnr']['mean']:.2f}", *(f"{values[key]['mean']:.3f}" for key in ("ssim", *ids))]
             gain = [] if headline is None else [_gain(line["gains"].get(headline))]
-            printed.add_row(line["row"], *means, f"{line['seconds']:.2f}", *gain)
+            seconds = "" if line["seconds"] is None else f"{line['seconds']:.2f}"
+            printed.add_row(line["row"], *means, seconds, *gain)
     return printed
 
 

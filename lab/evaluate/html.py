@@ -76,7 +76,8 @@ def _line(line: Mapping[str, Any], measures: Mapping[str, Measure]) -> str:
     cells = [escape(line["row"])]
     for key, measure in measures.items():
         cells.append(_figure(line["values"][key], line["gains"].get(key), measure.digits))
-    cells += [f"{line['seconds']:.2f}", f"{line['fallbacks']} of {line['pictures']}"]
+    seconds = "" if line["seconds"] is None else f"{line['seconds']:.2f}"
+    cells += [seconds, f"{line['fallbacks']} of {line['pictures']}"]
     return _row(cells)
 
 

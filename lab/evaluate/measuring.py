@@ -55,14 +55,15 @@ class Measurement:
     input: str  # severity or level
     words: tuple[str, ...]  # what the input's degradation is called
     values: dict[str, float]
-    seconds: float
+    seconds: float | None  # None: made elsewhere
     fallback: str | None
     file: Path
 
     def as_dict(self, root: Path) -> dict[str, Any]:
         """Return it as JSON knows it, the file's path from the report's folder."""
         values = {name: round(value, 5) for name, value in self.values.items()}
-        return {**vars(self), "values": values, "words": list(self.words), "file": str(self.file.relative_to(root))}
+        file = self.file.relative_to(root) if self.file.is_relative_to(root) else self.file
+        return {**vars(self), "values": values, "words": list(self.words), "file": str(file)}
 
 
 def measured(

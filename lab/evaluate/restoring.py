@@ -12,6 +12,7 @@ import torch
 from core.adapter_file import pack_adapter, unpack_adapter
 from core.backbone import Backbone
 from core.colour import colour_fixed
+from core.errors import InvalidOption
 from core.images import Photo, encode_photo, read_photo_file, write_atomically
 from core.injector import Adapter
 from core.likeness import embed
@@ -31,7 +32,7 @@ class Picture:
     """One restored face as it lies on disk."""
 
     path: Path
-    seconds: float  # of its batch, shared among the batch's faces
+    seconds: float | None  # of its batch, shared among the batch's faces; None: made elsewhere
     fallback: str | None = None  # why the gate took the base model's face
 
     def pixels(self) -> np.ndarray:
@@ -49,6 +50,9 @@ class Studio:
         self, row: Row, person: EvaluatedPerson, other: EvaluatedPerson, inputs: Sequence[str]
     ) -> dict[tuple[str, str], Picture]:
         """Return the row's pictures of a person by (photo, input); `other` is whose adapter a row may take instead."""
+        if row.folder is not None:
+            self._report(f"{person.name}: {row.name}", len(person.trials) * len(inputs))
+            return _made_elsewhere(Path(row.folder), person, inputs)
         folder = self._folder / "pictures" / row.key() / f"{person.name}-{person.reference_key()}"
         if row.who == "other":
             folder = folder.with_name(f"{folder.name}-as-{other.name}-{other.reference_key()}")
@@ -140,6 +144,33 @@ class Studio:
         x = sample(self._backbone, lq, conditions, row.restore).cpu()
         x = colour_fixed(x, lq) if row.restore.colour_fix else x
         return [to_pixels(face) for face in x], [None] * len(faces)
+
+
+def write_inputs(people: Sequence[EvaluatedPerson], inputs: Sequence[str], folder: Path) -> int:
+    """Write every degraded input for other programs to restore, as person/photo input.png; returns how many."""
+    for person in people:
+        for trial in person.trials:
+            for name in inputs:
+                data = encode_photo(Photo(to_pixels(trial.degraded(name))))
+                write_atomically(folder / _file(person, trial, name), data)
+    return sum(len(person.trials) for person in people) * len(inputs)
+
+
+def _made_elsewhere(folder: Path, person: EvaluatedPerson, inputs: Sequence[str]) -> dict[tuple[str, str], Picture]:
+    """Return another program's results; InvalidOption where one is missing or of another size."""
+    pictures = {}
+    for trial in person.trials:
+        for name in inputs:
+            picture = Picture(folder / _file(person, trial, name), None)
+            got, wanted = picture.pixels().shape, to_pixels(trial.truth).shape
+            if got != wanted:
+                raise InvalidOption(f"got {picture.path} of {got[1]}x{got[0]} px, wanted {wanted[1]}x{wanted[0]}")
+            pictures[trial.entry.photo, name] = picture
+    return pictures
+
+
+def _file(person: EvaluatedPerson, trial: Trial, name: str) -> Path:
+    return Path(person.name) / f"{Path(trial.entry.photo).stem} {name}.png"
 
 
 def _batches(items: Sequence[tuple[Trial, str]], size: int) -> Iterator[Sequence[tuple[Trial, str]]]:

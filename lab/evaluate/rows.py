@@ -2,16 +2,18 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any, Literal, get_args
 
 from core.errors import InvalidOption
 from core.options import RestoreOptions, TrainOptions
 from lab.evaluate.manifest import GOOD_REFERENCES, LEVELS, PHONE, REFERENCES, SECOND_ORDER
 
-# nobody: the base model; references: no training; own, other: an adapter trained for the person or for the next one.
-Who = Literal["input", "nobody", "references", "own", "other"]
+# nobody: the base model; references: no training; own, other: an adapter trained for the person or for the next one;
+# elsewhere: another program's results, read from a folder.
+Who = Literal["input", "nobody", "references", "own", "other", "elsewhere"]
 Protocol = Literal["main", "grid", "ablation", "sweep"]
 PROTOCOLS: tuple[str, ...] = get_args(Protocol)
 FIDELITIES = (0.0, 0.25, 0.5, 0.75, 1.0)
@@ -29,6 +31,7 @@ class Row:
     projection: bool = True  # the adapter's [V] starts from the identity projection
     good_references: int = GOOD_REFERENCES  # of the five; the others are degraded
     gated: bool = False  # as served: where the gate falls, the base model's face is taken
+    folder: str | None = None  # of another program's results
 
     def key(self) -> str:
         """Return a digest of all that decides what the row does; its name does not."""
@@ -59,6 +62,14 @@ def tables(protocol: str, preset: str, severities: Sequence[str], seed: int = 0)
     train, restore = TrainOptions.preset(preset, seed=seed), RestoreOptions.preset(preset)
     makers = {"main": _main, "grid": _grid, "ablation": _ablation, "sweep": _sweep}
     return makers[protocol](train, restore, tuple(severities))
+
+
+def with_others(table: Table, results: Mapping[str, Path]) -> Table:
+    """Return a table with a row for each folder of another program's results, after its own."""
+    rows = tuple(Row(name, "elsewhere", RestoreOptions(), folder=str(folder)) for name, folder in results.items())
+    if twice := {row.name for row in table.rows} & set(results):
+        raise InvalidOption(f"got results named {sorted(twice)[0]!r}, wanted a name that no row has yet")
+    return replace(table, rows=(*table.rows, *rows))
 
 
 def _main(train: TrainOptions, restore: RestoreOptions, severities: tuple[str, ...]) -> list[Table]:

@@ -35,7 +35,7 @@ class Line:
     input: str
     values: dict[str, Interval]
     gains: dict[str, Interval]  # less the baseline's, pair by pair; empty for the baseline itself
-    seconds: float  # a face
+    seconds: float | None  # a face; None: made elsewhere
     pictures: int
     fallbacks: int  # pictures in which the gate took the base model's face
 
@@ -62,7 +62,7 @@ def _line(row: str, name: str, mine: Sequence[Measurement], base: Sequence[Measu
         input=name,
         values={key: interval(mean_of_people(mine, key)) for key in keys},
         gains={key: interval(gain_of_people(mine, base, key)) for key in keys} if base else {},
-        seconds=float(np.mean([m.seconds for m in mine])),
+        seconds=_mean([m.seconds for m in mine if m.seconds is not None]),
         pictures=len(mine),
         fallbacks=sum(m.fallback is not None for m in mine),
     )
@@ -113,3 +113,7 @@ def _by_person(pairs: Iterable[tuple[str, float]]) -> dict[str, float]:
     for person, value in pairs:
         values[person].append(value)
     return {person: float(np.mean(v)) for person, v in values.items()}
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    return float(np.mean(values)) if values else None

@@ -1,0 +1,110 @@
+"""Tests of `idprefer evaluate`: one whole run, and what it refuses in one clear line."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from cli.app import main
+from core import options
+from tests.lab.evaluated_people import write_people
+from tests.tiny_bundle import write_whole_bundle
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny bundle with a second recognizer."""
+    return write_whole_bundle(tmp_path_factory.mktemp("command") / "tiny")
+
+
+@pytest.fixture(scope="module")
+def people(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two people with a test photo each, and one with too few photos."""
+    root = write_people(tmp_path_factory.mktemp("command") / "faces", people=3, photos=6)
+    (root / "anna_2" / "05.png").unlink()
+    return root
+
+
+@pytest.fixture(autouse=True)
+def short(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Shorten the preset: two steps of everything."""
+    monkeypatch.setitem(options._TRAIN_PRESETS, "fast", {"steps": 1, "batch_size": 1})
+    monkeypatch.setitem(options._RESTORE_PRESETS, "fast", {"steps": 2})
+
+
+def _run(*arguments: object) -> None:
+    done = pytest.raises(SystemExit, main, ["evaluate", *map(str, arguments)])
+    assert done.value.code == 0
+
+
+def _refused(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
+    done = pytest.raises(SystemExit, main, ["evaluate", *map(str, arguments)])
+    assert done.value.code == 2
+    line: str = capsys.readouterr().err
+    assert line.startswith("error: ")
+    assert line.count("\n") == 1
+    return line
+
+
+def test_main_tables_with_others(
+    people: Path, bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The inputs are written for other programs, whose results are then a row beside ours; the JSON tells it all."""
+    common = ("--dataset", people, "--bundle", bundle, "--preset", "fast", "--severity", "medium", "--judges", "gate")
+    inputs, report = tmp_path / "inputs", tmp_path / "report"
+    _run(*common, "--write-inputs", inputs)
+    assert len(list(inputs.rglob("*.png"))) == 2
+    shutil.copytree(inputs, tmp_path / "copied")
+    capsys.readouterr()
+    _run(*common, "--results", f"nothing={tmp_path / 'copied'}", "--report", report, "--json")
+    told = json.loads(capsys.readouterr().out)
+    assert told == json.loads((report / "report.json").read_text())
+    assert told["about"]["manifest_source"] == "drawn from this dataset's names"
+    assert [skipped["name"] for skipped in told["skipped"]] == ["anna_2"]
+    lines = {line["row"]: line for line in told["tables"][0]["lines"]}
+    assert set(lines) == {"input", "untuned base", "instant", "full", "nothing"}
+    assert lines["nothing"]["values"] == lines["input"]["values"]
+    assert lines["nothing"]["seconds"] is None
+
+
+def test_tables_are_printed(people: Path, bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Without --json the judges, the rows and what is missing are printed."""
+    _run(
+        *("--dataset", people, "--bundle", bundle, "--preset", "fast", "--severity", "light", "--judges", "gate"),
+        *("--limit-people", 1, "--photos", 1, "--report", tmp_path / "report"),
+    )
+    shown = capsys.readouterr().out
+    for words in ("has taken part", "untuned base", "lpips: missing", "report:"):
+        assert words in shown
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--protocol", "paper"), "got protocol 'paper', wanted one of main, grid, ablation, sweep"),
+        (("--severity", "awful"), "got severity 'awful'"),
+        (("--frame", "round"), "got frame 'round'"),
+        (("--people", "sealed"), "without sealed people"),
+        (("--judges", "oracle"), "got judge 'oracle'"),
+        (("--judges", "faceres", "--judge-weights", "nowhere.json"), "make judge"),
+        (("--results", "nothing"), "wanted NAME=DIR"),
+        (("--labels", "nowhere.json"), "got --labels nowhere.json"),
+        (("--preset", "slow"), "got preset 'slow'"),
+    ],
+)
+def test_refused(
+    people: Path, bundle: Path, arguments: tuple[str, ...], words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What cannot be done is one line that says what was wanted, before any face is restored."""
+    common = ("--dataset", people, "--bundle", bundle, "--preset", "fast", "--judges", "gate")
+    assert words in _refused(capsys, *common, *arguments)
+
+
+def test_sealed_people_stay_closed(
+    people: Path, bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Sealed people are not looked at without a reason that is recorded."""
+    shutil.copytree(people / "anna_0", tmp_path / "person_15")
+    line = _refused(capsys, "--dataset", tmp_path, "--bundle", bundle, "--people", "all", "--judges", "gate")
+    assert "wanted --open-sealed REASON, which goes into docs/results/openings.md" in line
