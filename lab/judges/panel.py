@@ -26,8 +26,13 @@ HEADLINE_AUC = 0.93  # a judge below it carries no headline
 class Judge(Protocol):
     """Whatever tells how alike two faces are."""
 
-    name: str
-    part: str | None  # taken in making the pictures; None: none
+    @property
+    def name(self) -> str:
+        """Return what it is called."""
+
+    @property
+    def part(self) -> str | None:
+        """Return the part it took in making the pictures; None: none."""
 
     def embed(self, crops: Tensor) -> Tensor:
         """Turn FFHQ-frame crops (n, 3, S, S) in [-1, 1] into embeddings (n, D)."""
