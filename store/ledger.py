@@ -89,6 +89,8 @@ def claim(
     first = _claim(session, worker_id, ranking.next_jobs(kinds, 1, warm, None))
     if first and limit > 1 and first[0].kind in _BATCHED:
         first += _claim(session, worker_id, ranking.next_jobs([first[0].kind], limit - 1, warm, first[0]))
+    for tenant_id in sorted({job.tenant_id for job in first}):  # always in this order: nobody waits in a circle
+        _charge(session, tenant_id, [job for job in first if job.tenant_id == tenant_id])
     kept = _within_quotas(session, first)
     for job in kept:
         _event(session, job, "started", {"attempt": job.attempt})
@@ -255,10 +257,7 @@ def _claim(session: Session, worker_id: str, locked: Any) -> list[Job]:
         .returning(Job)
         .execution_options(populate_existing=True, **_UNWATCHED)
     )
-    jobs = sorted(session.scalars(statement).all(), key=lambda job: (job.queued_at, job.id))
-    for tenant_id in sorted({job.tenant_id for job in jobs}):
-        _charge(session, tenant_id, [job for job in jobs if job.tenant_id == tenant_id])
-    return jobs
+    return sorted(session.scalars(statement).all(), key=lambda job: (job.queued_at, job.id))
 
 
 def _charge(session: Session, tenant_id: str, jobs: Sequence[Job]) -> None:
