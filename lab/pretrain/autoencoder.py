@@ -34,16 +34,20 @@ class DecoderStage:
         """Return the networks being trained."""
         return {"vae": self._vae, "preview": self._preview}
 
-    def loss(self, batch_size: int, generator: torch.Generator, progress: float) -> tuple[Tensor, dict[str, float]]:
-        """Return the reconstruction errors of both decoders."""
+    @torch.no_grad()
+    def draw(self, batch_size: int, generator: torch.Generator, progress: float) -> tuple[Tensor, Tensor]:
+        """Return pictures and their latents, with the posterior's noise."""
         index = torch.randint(len(self._training), (batch_size,), generator=generator)
         x = random_crops(self._training.pixels[index], CropOptions(), generator).to(self._vae.device)
         if progress < _WINDOW_SHARE:
             top, left = (int(v) for v in torch.randint(x.shape[-1] - _WINDOW + 1, (2,), generator=generator))
             x = x[..., top : top + _WINDOW, left : left + _WINDOW]
-        with torch.no_grad(), torch.autocast(x.device.type, enabled=False):  # its constants are too large for bf16
-            posterior = self._vae.encode(x).latent_dist
-        z = posterior.mean + posterior.std * torch.randn(posterior.mean.shape, generator=generator).to(x.device)
+        posterior = self._vae.encode(x).latent_dist
+        return x, posterior.mean + posterior.std * torch.randn(posterior.mean.shape, generator=generator).to(x.device)
+
+    def loss(self, batch: tuple[Tensor, Tensor]) -> tuple[Tensor, dict[str, float]]:
+        """Return the reconstruction errors of both decoders."""
+        x, z = batch
         picture = _picture_loss(self._vae.decode(z).sample, x)
         preview = _picture_loss(self._preview.decode(z).sample, x)
         return picture + preview, {"picture": picture.item(), "preview": preview.item()}

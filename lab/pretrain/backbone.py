@@ -47,6 +47,15 @@ class BackboneNetworks:
         return {name: getattr(self, name) for name in names}
 
 
+@dataclass(frozen=True)
+class Draw:
+    """A batch to be: the text encoders learn too, so that its prompts are made within the loss."""
+
+    index: Tensor  # (B,) of the pool
+    faces: bool  # some of the x0-hat must have the right face, too
+    generator: torch.Generator
+
+
 class FaceOfLatents:
     """Latents (B, C, h, w) -> the guidance recognizer's embeddings (B, D), through the preview decoder; frozen."""
 
@@ -77,17 +86,22 @@ class BackboneStage:
         """Return the networks being trained."""
         return self._networks.modules()
 
-    def loss(self, batch_size: int, generator: torch.Generator, progress: float) -> tuple[Tensor, dict[str, float]]:
-        """Return the error of v over a batch, the first part of it with the ControlNet, and that of some faces."""
+    def draw(self, batch_size: int, generator: torch.Generator, progress: float) -> Draw:
+        """Return which examples, whether their faces count, and what the rest is drawn from."""
         index = torch.randint(len(self._training), (batch_size,), generator=generator)
+        faces_due = int(torch.randint(_FACES_EVERY, (), generator=generator)) == 0
+        return Draw(index, self._face is not None and progress >= _FACES_FROM and faces_due, generator)
+
+    def loss(self, batch: Draw) -> tuple[Tensor, dict[str, float]]:
+        """Return the error of v over a batch, the first part of it with the ControlNet, and that of some faces."""
+        index, generator = batch.index, batch.generator
         prompts = self._prompts(self._training, index, generator)
-        controlled = int(batch_size * _CONTROLLED)
+        controlled = int(len(index) * _CONTROLLED)
         losses, latents, t = self._losses(self._training, index, prompts, controlled, generator)
         with_control, without = losses[:controlled].mean(), losses[controlled:].mean()
         parts = {"control": with_control.item(), "free": without.item()}
         loss = losses.mean()
-        faces_due = int(torch.randint(_FACES_EVERY, (), generator=generator)) == 0
-        if self._face is not None and progress >= _FACES_FROM and faces_due:
+        if batch.faces:
             loss = loss + _FACES_WEIGHT * self._face_loss(index, latents, t)
         return loss, parts
 

@@ -32,16 +32,19 @@ class DetectorStage:
         """Return the network."""
         return {"detector": self._network}
 
-    def loss(self, batch_size: int, generator: torch.Generator, progress: float) -> tuple[Tensor, dict[str, float]]:
-        """Return the loss of freshly composed pictures."""
+    def draw(self, batch_size: int, generator: torch.Generator, progress: float) -> list[Scene]:
+        """Return freshly composed pictures."""
         rng = np.random.default_rng(int(torch.randint(2**31, (), generator=generator)))
-        pictures = [self._composer.draw(rng) for _ in range(batch_size)]
-        x = torch.from_numpy(np.stack([picture.pixels for picture in pictures])).permute(0, 3, 1, 2)
+        return [self._composer.draw(rng) for _ in range(batch_size)]
+
+    def loss(self, batch: list[Scene]) -> tuple[Tensor, dict[str, float]]:
+        """Return the loss of composed pictures."""
+        x = torch.from_numpy(np.stack([picture.pixels for picture in batch])).permute(0, 3, 1, 2)
         device = next(self._network.parameters()).device
         values = anchor_values(self._network((x.to(device).float() - 127.5) / 128)).float()
         faces = [
             (torch.from_numpy(p.boxes).float().to(device), torch.from_numpy(p.landmarks).float().to(device))
-            for p in pictures
+            for p in batch
         ]
         return detection_loss(values, self._places.to(device), faces)
 

@@ -7,9 +7,11 @@ The decoder is learned, over this encoder frozen, on latents with noise added, s
 """
 
 import math
+from typing import Any
 
 import torch
 from diffusers import AutoencoderKL
+from diffusers.models.resnet import ResnetBlock2D
 from einops import rearrange
 from torch import Tensor, nn
 
@@ -26,14 +28,13 @@ def write_linear_encoder(vae: AutoencoderKL, crops: Tensor) -> None:
     """
     _silence_residuals(vae.encoder)
     quarter = _blocks(_blocks(crops))  # (N, 48, S/4, S/4)
-    gather, mean = _principal(quarter, 40)
+    gather = _principal(quarter, 40)
     eighth = _blocks(torch.einsum("kc,nchw->nkhw", gather, quarter))
-    components, _ = _principal(eighth, vae.config.latent_channels)
+    components = _principal(eighth, vae.config.latent_channels)
     coefficients = torch.einsum("kc,nchw->nkhw", components, eighth)
     spread = coefficients.std((0, 2, 3)) ** -0.5
     spread = spread / ((coefficients - coefficients.mean((0, 2, 3), keepdim=True)) * spread[:, None, None]).std()
     rows = components * spread[:, None]
-    del mean
     _write_gathering(vae.encoder, gather, rows)
     _write_output(vae, -(coefficients * spread[:, None, None]).mean((0, 2, 3)))
 
@@ -43,25 +44,25 @@ def _blocks(x: Tensor) -> Tensor:
     return rearrange(x, "n c (h a) (w b) -> n (a b c) h w", a=2, b=2)
 
 
-def _principal(x: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """Return the first `count` principal directions (count, C) of x (N, C, H, W), largest first, and its mean."""
+def _principal(x: Tensor, count: int) -> Tensor:
+    """Return the first `count` principal directions (count, C) of x (N, C, H, W), largest first."""
     samples = rearrange(x, "n c h w -> (n h w) c").double()
     mean = samples.mean(0)
     _, vectors = torch.linalg.eigh((samples - mean).T @ (samples - mean))
-    return vectors.flip(-1)[:, :count].T.float(), mean.float()
+    return vectors.flip(-1)[:, :count].T.float()
 
 
-def _silence_residuals(encoder: nn.Module) -> None:
+def _silence_residuals(encoder: Any) -> None:
     """Make every residual block pass its input through: channel for channel, zeros where there are more."""
     for module in encoder.modules():
-        if hasattr(module, "conv_shortcut") and hasattr(module, "conv2"):
+        if isinstance(module, ResnetBlock2D):
             nn.init.zeros_(module.conv2.weight)
             nn.init.zeros_(module.conv2.bias)
             if module.conv_shortcut is not None:
                 _pass_through(module.conv_shortcut)
 
 
-def _pass_through(convolution: nn.Conv2d) -> None:
+def _pass_through(convolution: Any) -> None:
     """Write the identity on the channels that both sides have, at the kernel's centre."""
     nn.init.zeros_(convolution.weight)
     nn.init.zeros_(convolution.bias)
@@ -70,7 +71,7 @@ def _pass_through(convolution: nn.Conv2d) -> None:
         convolution.weight[i, i, centre, centre] = 1.0
 
 
-def _write_gathering(encoder: nn.Module, gather: Tensor, rows: Tensor) -> None:
+def _write_gathering(encoder: Any, gather: Tensor, rows: Tensor) -> None:
     """Write the three downsamplings: 2x2 pixels, then `gather` over 4x4, then the components `rows` over 8x8."""
     _pass_through(encoder.conv_in)
     first, second, third = (block.downsamplers[0].conv for block in encoder.down_blocks[:3])

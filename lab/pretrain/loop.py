@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -43,8 +43,12 @@ class Stage(Protocol):
         """Return the networks being trained, by name."""
         ...
 
-    def loss(self, batch_size: int, generator: torch.Generator, progress: float) -> tuple[Tensor, dict[str, float]]:
-        """Draw a batch and return its loss and its parts; `progress` is the share of the run done, in [0, 1]."""
+    def draw(self, batch_size: int, generator: torch.Generator, progress: float) -> Any:
+        """Return a batch, in full precision; `progress` is the share of the run done, in [0, 1]."""
+        ...
+
+    def loss(self, batch: Any) -> tuple[Tensor, dict[str, float]]:
+        """Return the loss of a batch and its parts; runs under autocast where that pays."""
         ...
 
     def evaluate(self) -> dict[str, float]:
@@ -105,12 +109,14 @@ def _step(
         group["lr"] = options.learning_rate * _schedule(step, options)
     dtype = compute_dtype(options.device)
     device_type = torch.device(options.device).type
+    # Crops and degradations are made outside autocast: in bf16 a pixel's place is rounded to half a pixel.
+    batch = stage.draw(options.batch_size, generator, step / options.steps)
     with torch.autocast(device_type, dtype=torch.bfloat16, enabled=dtype == torch.bfloat16):
-        loss, parts = stage.loss(options.batch_size, generator, step / options.steps)
+        loss, parts = stage.loss(batch)
     if not torch.isfinite(loss):
         raise FloatingPointError(f"{stage.name}: the loss of step {step} is {float(loss)}, wanted a finite number")
     optimizer.zero_grad(set_to_none=True)
-    loss.backward()  # type: ignore[no-untyped-call]
+    loss.backward()
     nn.utils.clip_grad_norm_(parameters.values(), options.gradient_norm)
     optimizer.step()
     return {"loss": float(loss.detach()), **parts}

@@ -32,11 +32,15 @@ class QualityStage:
         """Return the network."""
         return {"quality": self._network}
 
-    def loss(self, batch_size: int, generator: torch.Generator, progress: float) -> tuple[Tensor, dict[str, float]]:
-        """Return the cross-entropies of the score and of the words."""
+    def draw(self, batch_size: int, generator: torch.Generator, progress: float) -> tuple[Tensor, Tensor, Tensor]:
+        """Return spoilt crops with their true scores and words."""
         index = torch.randint(len(self._training), (batch_size,), generator=generator)
         crops = random_crops(self._training.pixels[index], _CROPS, generator)
-        spoilt, scores, words = spoil(crops, generator)
+        return spoil(crops, generator)
+
+    def loss(self, batch: tuple[Tensor, Tensor, Tensor]) -> tuple[Tensor, dict[str, float]]:
+        """Return the cross-entropies of the score and of the words."""
+        spoilt, scores, words = batch
         device = next(self._network.parameters()).device
         got_scores, got_words = (out.float() for out in self._network(spoilt.to(device)))
         score = functional.binary_cross_entropy_with_logits(got_scores, scores.to(device))

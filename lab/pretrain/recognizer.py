@@ -66,13 +66,17 @@ class RecognizerStage:
         """Return the recognizer."""
         return {"recognizer": self._recognizer}
 
-    def loss(self, batch_size: int, generator: torch.Generator, progress: float) -> tuple[Tensor, dict[str, float]]:
-        """Return 1 - cosine to the teacher's embedding, and the error of the similarities within the batch."""
+    def draw(self, batch_size: int, generator: torch.Generator, progress: float) -> tuple[Tensor, Tensor]:
+        """Return crops, some of them spoilt, more and more often, and the teacher's embeddings."""
         index = torch.randint(len(self._faces.pixels), (batch_size,), generator=generator)
         x = random_crops(self._faces.pixels[index], _CROPS, generator)
         for i in range(int(batch_size * _DEGRADED_SHARE * min(1.0, 2 * progress))):
             x[i] = degrade(x[i], draw(generator, "light"), generator)
-        wanted = self._faces.embeddings[index].to(next(self._recognizer.parameters()).device)
+        return x, self._faces.embeddings[index].to(next(self._recognizer.parameters()).device)
+
+    def loss(self, batch: tuple[Tensor, Tensor]) -> tuple[Tensor, dict[str, float]]:
+        """Return 1 - cosine to the teacher's embedding, and the error of the similarities within the batch."""
+        x, wanted = batch
         got = self._recognizer(x.to(wanted.device)).float()
         cosine = 1 - (got * wanted).sum(-1).mean()
         similarity = functional.mse_loss(got @ got.T, wanted @ wanted.T)

@@ -16,6 +16,7 @@ from lab.judges.dlib_resnet import DlibResnet
 from lab.pretrain import autoencoder, bundle, networks
 from lab.pretrain.autoencoder import DecoderStage
 from lab.pretrain.backbone import BackboneStage, FaceOfLatents
+from lab.pretrain.calibration import calibration
 from lab.pretrain.data import centre_crops, load_photos, split
 from lab.pretrain.detector import DetectorStage
 from lab.pretrain.linear_codec import write_linear_encoder
@@ -31,6 +32,7 @@ Figures = dict[str, float]
 
 # What mini was trained with; --steps, --batch-size and --learning-rate change them.
 DEFAULTS = {
+    "seal": LoopOptions(steps=1, batch_size=1, learning_rate=1e-3),
     "encoder": LoopOptions(steps=1, batch_size=1, learning_rate=1e-3),
     "autoencoder": LoopOptions(steps=6000, batch_size=8, learning_rate=1e-3, ema_decay=0.995),
     "recognizer": LoopOptions(steps=1100, batch_size=64, learning_rate=2e-3, ema_decay=0.995, gradient_norm=5.0),
@@ -38,6 +40,15 @@ DEFAULTS = {
     "detector": LoopOptions(steps=2500, batch_size=16, learning_rate=2e-3, ema_decay=0.995, gradient_norm=5.0),
     "quality": LoopOptions(steps=1500, batch_size=32, learning_rate=2e-3, ema_decay=0.99, gradient_norm=5.0),
     "backbone": LoopOptions(steps=6000, batch_size=32, learning_rate=6e-4),
+}
+ABOUT_MINI = {
+    "name": "mini",
+    "about": "the embedded default: SDXL's classes at 128 px, trained from scratch on a few thousand portraits",
+    "resolution": 128,
+    "licences": {
+        "weights": "Apache-2.0",
+        "recognizers": "Apache-2.0; trained on LFW photographs too, a research benchmark: see README.md beside this file",
+    },
 }
 _VERSIONS = 8  # random crops of each photo
 
@@ -121,6 +132,14 @@ def _quality(data: Path, folder: Path, work: Path, options: LoopOptions) -> Figu
     return figures
 
 
+def _seal(data: Path, folder: Path, work: Path, options: LoopOptions) -> Figures:
+    """Calibrate the recognizers and write the manifest: last, when every network is there."""
+    del work, options
+    measured = calibration(folder, *tuning_faces(data))
+    bundle.seal(folder, {**ABOUT_MINI, "calibration": measured})
+    return {"target_cosine": float(str(measured["target_cosine"]))}
+
+
 def tuning_faces(data: Path) -> tuple[Tensor, list[str]]:
     """Return ArcFace-frame crops (N, 3, 112, 112) in uint8 of the tuning people, person_00 to person_14, and names."""
     files = [f for f in sorted((data / "people").glob("*/*.jpg")) if int(f.parent.name[-2:]) < 15]
@@ -146,4 +165,5 @@ _STAGES: dict[str, Callable[[Path, Path, Path, LoopOptions], Figures]] = {
     "detector": _detector,
     "quality": _quality,
     "backbone": _backbone,
+    "seal": _seal,
 }

@@ -184,7 +184,7 @@ def _spoilt(picture: Scene, rng: np.random.Generator) -> np.ndarray:
     shrunk = cv2.resize(pixels, (small, small), interpolation=cv2.INTER_AREA).astype(np.float32)
     noisy = np.clip(shrunk + rng.normal(0, rng.uniform(0, 15), shrunk.shape), 0, 255).astype(np.uint8)
     _, data = cv2.imencode(".jpg", noisy[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(30, 101))])
-    decoded = cv2.imdecode(data, cv2.IMREAD_COLOR)[..., ::-1]
+    decoded = np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR))[..., ::-1]
     way = cv2.INTER_CUBIC if rng.random() < 0.6 else cv2.INTER_LINEAR
     return cv2.resize(np.ascontiguousarray(decoded), (side, side), interpolation=way)
 

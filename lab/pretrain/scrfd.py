@@ -52,11 +52,13 @@ class Scrfd(nn.Module):
         self.stages = nn.ModuleList(stages)
         self.laterals = nn.ModuleList(nn.Conv2d(width, neck, 1) for width in widths[2:])
         self.heads = nn.ModuleList(_conv(neck, neck) for _ in STRIDES)
-        self.outputs = nn.ModuleList(nn.Conv2d(neck, ANCHORS * sum(_VALUES), 1) for _ in STRIDES)
-        for output in self.outputs:
-            nn.init.normal_(output.weight, std=0.01)  # type: ignore[arg-type]
-            nn.init.zeros_(output.bias)  # type: ignore[arg-type]
-            output.bias.data[:ANCHORS] = -4.6  # a face is rare: 1 in 100 at first
+        outputs = [nn.Conv2d(neck, ANCHORS * sum(_VALUES), 1) for _ in STRIDES]
+        for output in outputs:
+            bias = torch.zeros(output.out_channels)
+            bias[:ANCHORS] = -4.6  # a face is rare: 1 in 100 at first
+            nn.init.normal_(output.weight, std=0.01)
+            output.bias = nn.Parameter(bias)
+        self.outputs = nn.ModuleList(outputs)
 
     def forward(self, x: Tensor) -> list[Tensor]:
         x = self.stem(x)

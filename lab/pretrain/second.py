@@ -63,13 +63,17 @@ class SecondStage:
         """Return the recognizer and the class centres, which are dropped afterwards."""
         return {"recognizer": self._recognizer, "centres": self._centres}
 
-    def loss(self, batch_size: int, generator: torch.Generator, progress: float) -> tuple[Tensor, dict[str, float]]:
-        """Return CosFace's cross-entropy; the margin grows over the first half of the run."""
+    def draw(self, batch_size: int, generator: torch.Generator, progress: float) -> tuple[Tensor, Tensor, float]:
+        """Return crops, the number of the person in each, and the margin, which grows over the first half."""
         index = torch.randint(len(self._faces.pixels), (batch_size,), generator=generator)
-        embeddings = self._recognizer(crops_of(self._faces.pixels[index], _CROPS, generator)).float()
-        people = self._faces.people[index]
+        crops = crops_of(self._faces.pixels[index], _CROPS, generator)
+        return crops, self._faces.people[index], _MARGIN * min(1.0, 2 * progress)
+
+    def loss(self, batch: tuple[Tensor, Tensor, float]) -> tuple[Tensor, dict[str, float]]:
+        """Return CosFace's cross-entropy."""
+        crops, people, margin = batch
+        embeddings = self._recognizer(crops).float()
         cosine = embeddings @ functional.normalize(self._centres.weight.float(), dim=-1).T
-        margin = _MARGIN * min(1.0, 2 * progress)
         logits = _SCALE * (cosine - margin * functional.one_hot(people, cosine.shape[-1]))
         right = (cosine.argmax(-1) == people).float().mean()
         return functional.cross_entropy(logits, people), {"right": right.item()}
