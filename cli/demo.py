@@ -1,5 +1,6 @@
 """`idprefer demo`: the main job once through, on portraits that come along or on one's own photos."""
 
+import hashlib
 from pathlib import Path
 from time import perf_counter
 
@@ -15,6 +16,7 @@ from core.errors import InvalidOption
 from core.images import Photo, encode_photo, read_photo_file
 from core.options import RestoreOptions, TrainOptions
 from core.person import person_of_adapter
+from core.provenance import provenance
 from core.restoration import Wish, pasted
 
 _PRESET = "fast"
@@ -42,9 +44,11 @@ def run(references: Path | None, photo: Path | None, output: Path, bundle: str) 
     face = restored_face(backbone, spoilt, wish, RestoreOptions.preset(_PRESET))
     restored = pasted(spoilt, [face])
     # 3. show
-    write(output / "restored.png", encode_photo(restored))
+    digest = hashlib.sha256((output / "me.safetensors").read_bytes()).hexdigest()
+    xmp = provenance(backbone.digest, [digest])
+    write(output / "restored.png", encode_photo(restored, "png", xmp))
     picture = before_and_after(spoilt, restored, face.evidence)
-    write(output / "comparison.png", encode_photo(Photo(picture)))
+    write(output / "comparison.png", encode_photo(Photo(picture), "png", xmp))
     describe(face.evidence, output / "restored.png", console)
     console.print(f"look at {output / 'comparison.png'} ({perf_counter() - start:.0f} s)", highlight=False)
 

@@ -23,6 +23,7 @@ from core.faces import Box
 from core.images import Photo, encode_photo, read_photo_file
 from core.options import RestoreOptions
 from core.person import Person, person_of_adapter, person_of_references
+from core.provenance import provenance
 from core.restoration import RestoredFace, Wish, pasted, prepare, restore_faces
 
 
@@ -58,12 +59,14 @@ def run(path: Path, output: Path, choices: Choices, *, compared: Path | None, as
     restored = restored_face(backbone, photo, wish, options)
     result = pasted(photo, [restored])
     # 3. the files, then the words
+    digest = None if choices.adapter is None else hashlib.sha256(choices.adapter.read_bytes()).hexdigest()
+    xmp = provenance(backbone.digest, [] if digest is None else [digest])
     if compared is not None:
         picture = Photo(before_and_after(photo, result, restored.evidence))
-        write(compared, encode_photo(picture, picture_format(compared)))
-    write(output, encode_photo(result, form))
+        write(compared, encode_photo(picture, picture_format(compared), xmp))
+    write(output, encode_photo(result, form, xmp))
     if as_json:
-        typer.echo(json.dumps(_report(backbone, choices, restored.evidence), indent=2))
+        typer.echo(json.dumps(_report(backbone, choices, digest, restored.evidence), indent=2))
     else:
         describe(restored.evidence, output, Console())
 
@@ -129,14 +132,10 @@ def _person(backbone: Backbone, choices: Choices) -> Person | None:
     return person_of_references(backbone, references) if references else None
 
 
-def _report(backbone: Backbone, choices: Choices, evidence: Evidence) -> dict[str, Any]:
-    adapter = None
-    if choices.adapter is not None:
-        digest = hashlib.sha256(choices.adapter.read_bytes()).hexdigest()
-        adapter = {"file": choices.adapter.name, "sha256": digest}
+def _report(backbone: Backbone, choices: Choices, adapter_digest: str | None, evidence: Evidence) -> dict[str, Any]:
     return {
         "bundle": {"name": backbone.name, "digest": backbone.digest},
-        "adapter": adapter,
+        "adapter": None if adapter_digest is None else {"sha256": adapter_digest},
         "seed": choices.seed,
         "fidelity": choices.fidelity,
         "faces": [evidence.as_dict()],

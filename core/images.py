@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pillow_heif
 from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
+from PIL.PngImagePlugin import PngInfo
 
 from core.errors import ImageTooLarge, InvalidOption, UnreadableImage
 
@@ -68,11 +69,13 @@ def read_photo_file(path: Path) -> Photo:
         raise type(error)(f"{path}: {error}") from None
 
 
-def encode_photo(photo: Photo, format: str = "png") -> bytes:
-    """Encode a photograph as png, jpeg or webp, with its colour profile and without any other metadata."""
+def encode_photo(photo: Photo, format: str = "png", xmp: bytes | None = None) -> bytes:
+    """Encode a photograph as png, jpeg or webp, with its colour profile and, of metadata, the XMP packet given only."""
     if format not in _ENCODERS:
         raise InvalidOption(f"got image format {format!r}, wanted one of {', '.join(_ENCODERS)}")
     name, options = _ENCODERS[format]
+    if xmp is not None:
+        options = {**options, **_with_xmp(name, xmp)}
     buffer = io.BytesIO()
     Image.fromarray(photo.pixels).save(buffer, name, icc_profile=photo.icc_profile, **options)
     return buffer.getvalue()
@@ -91,6 +94,15 @@ def write_atomically(path: Path, data: bytes) -> None:
     except BaseException:
         Path(partial).unlink(missing_ok=True)
         raise
+
+
+def _with_xmp(encoder: str, xmp: bytes) -> dict[str, Any]:
+    """Return how Pillow writes an XMP packet: PNG has no place of its own for it, but a text chunk by agreement."""
+    if encoder != "PNG":
+        return {"xmp": xmp}
+    chunks = PngInfo()
+    chunks.add_itxt("XML:com.adobe.xmp", xmp.decode())
+    return {"pnginfo": chunks}
 
 
 def _check_header(image: Image.Image) -> None:

@@ -51,6 +51,18 @@ def test_tells_what_was_done(run: Run, photo: Path, adapter: Path, tmp_path: Pat
     assert list(tmp_path.iterdir()) == [output]
 
 
+def test_result_says_what_made_it(run: Run, photo: Path, adapter: Path, tmp_path: Path) -> None:
+    """Result and comparison carry the IPTC's word for a picture that a model painted into, and the digests."""
+    output, comparison = tmp_path / "out.png", tmp_path / "cmp.webp"
+    told = restored(run, photo, "--adapter", adapter, "-o", output, "--comparison", comparison)
+    for path in (output, comparison):
+        with Image.open(path) as picture:
+            said = picture.info["xmp"].decode()
+        assert "compositeWithTrainedAlgorithmicMedia" in said
+        assert told["bundle"]["digest"] in said
+        assert told["adapter"]["sha256"] in said
+
+
 def test_three_tiers(run: Run, photo: Path, references: Path, adapter: Path, tmp_path: Path) -> None:
     """With an adapter, with references alone, with neither: personalized, instant, base."""
     wanted = []
