@@ -229,6 +229,8 @@ def _print(console: Console, told: dict[str, Any], folder: Path) -> None:
     console.print(_judges(told))
     for table in told["tables"]:
         console.print(_figures(table, [f"id.{judge['name']}" for judge in told["judges"]], told["headline"]))
+    if told["verdicts"]:
+        console.print(_claims(told["verdicts"]))
     for name, why in told["missing_metrics"].items():
         console.print(f"{name}: missing, {why}", highlight=False)
     for skipped in told["skipped"]:
@@ -242,6 +244,14 @@ def _judges(told: dict[str, Any]) -> Printed:
         figures = [f"{judge[key]:.3f}" for key in ("auc", "same", "strangers")]
         part = f"has taken part: {judge['part']}" if judge["part"] else "took no part"
         printed.add_row(judge["name"], part, *figures, "yes" if judge["headline"] else "no")
+    return printed
+
+
+def _claims(verdicts: Sequence[dict[str, Any]]) -> Printed:
+    printed = Printed("claim", "wanted", "measured", "", title="Claims", title_justify="left")
+    for verdict in verdicts:
+        said = "holds" if verdict["holds"] else "[red]does not hold[/red]"
+        printed.add_row(verdict["claim"], verdict["wanted"], verdict["got"], said)
     return printed
 
 

@@ -17,7 +17,7 @@ small { color: #777; display: block; } img { max-width: 100%; } .scroll { overfl
 
 def page(told: Mapping[str, Any], measures: Mapping[str, Measure], pictures: Sequence[str]) -> str:
     """Return the report's HTML; `pictures` are files beside it, named after their table."""
-    parts = [_about(told["about"]), _judges(told), _gaps(told)]
+    parts = [_about(told["about"]), _judges(told), _verdicts(told["verdicts"]), _gaps(told)]
     for table in told["tables"]:
         parts.append(_table(table, measures))
         parts += [_breakdown(name, rows, measures) for name, rows in table["breakdowns"].items()]
@@ -50,6 +50,16 @@ def _judges(told: Mapping[str, Any]) -> str:
     heads = ("judge", "part", "AUC", "same person", "strangers", "photos", "AUC by skin tone", "headline")
     none = "" if told["headline"] else "<p>No judge here is good and independent enough to carry a headline.</p>"
     return f"<h2>Judges</h2>{none}{_framed(heads, rows)}"
+
+
+def _verdicts(found: Sequence[Mapping[str, Any]]) -> str:
+    """Return the claims beside what was measured."""
+    rows = [_row([escape(str(v)) for v in (v["claim"], v["wanted"], v["got"], _said(v))]) for v in found]
+    return f"<h2>Claims</h2>{_framed(('claim', 'wanted', 'measured', ''), rows)}" if rows else ""
+
+
+def _said(verdict: Mapping[str, Any]) -> str:
+    return "holds" if verdict["holds"] else "does not hold"
 
 
 def _gaps(told: Mapping[str, Any]) -> str:

@@ -1,5 +1,6 @@
 """A restored picture beside the truth -> figures: fidelity, likeness by every judge, colour, sharpness."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,12 +13,14 @@ from skimage.color import rgb2lab
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from core.colour import colour_shift
+from core.images import write_atomically
 from core.restoration import to_pixels, to_tensor
 from lab.evaluate.people import EvaluatedPerson, Trial
 from lab.evaluate.perceptual import NAMES, Metric
 from lab.evaluate.restoring import Picture
 from lab.judges.panel import Judge
 
+_VERSION = 1  # of what the figures mean: kept ones of another are measured anew
 _EYES = ((96.5, 120.0), (159.5, 120.0))  # of the FFHQ frame of 256 px
 _IRIS = 4.0  # px of that frame: radius of the disc whose colour counts
 
@@ -73,21 +76,66 @@ def measured(
     judges: Sequence[Judge],
     perceptual: Mapping[str, Metric],
 ) -> list[Measurement]:
-    """Measure a row's pictures of one person."""
+    """Measure a row's pictures of one person, those apart that an earlier run measured."""
+    kept = _read_kept(pictures)
+    wanted = set(measures(judges, list(perceptual)))
+    new = {key: picture for key, picture in pictures.items() if not wanted <= set(kept.get(picture.path.name, {}))}
+    for key, values in _measured_anew(person, new, judges, perceptual).items():
+        kept[new[key].path.name] = values
+    if new:
+        _write_kept(new, kept)
     trials = {trial.entry.photo: trial for trial in person.trials}
-    shown = {key: picture.pixels() for key, picture in pictures.items()}
-    alike = {judge.name: _similarities(judge, shown, trials) for judge in judges}
     results = []
     for (photo, name), picture in pictures.items():
-        trial = trials[photo]
-        values = _figures(shown[photo, name], trial, name)
-        values |= {f"id.{judge}": similarities[photo, name] for judge, similarities in alike.items()}
-        values |= {key: metric(to_tensor(shown[photo, name]), trial.truth) for key, metric in perceptual.items()}
-        words = trial.entry.inputs[name].words()
+        values = {key: kept[picture.path.name][key] for key in measures(judges, list(perceptual))}
+        words = trials[photo].entry.inputs[name].words()
         results.append(
             Measurement(row, person.name, photo, name, words, values, picture.seconds, picture.fallback, picture.path)
         )
     return results
+
+
+def _measured_anew(
+    person: EvaluatedPerson,
+    pictures: Mapping[tuple[str, str], Picture],
+    judges: Sequence[Judge],
+    perceptual: Mapping[str, Metric],
+) -> dict[tuple[str, str], dict[str, float]]:
+    """Return every figure of pictures."""
+    if not pictures:
+        return {}
+    trials = {trial.entry.photo: trial for trial in person.trials}
+    shown = {key: picture.pixels() for key, picture in pictures.items()}
+    alike = {judge.name: _similarities(judge, shown, trials) for judge in judges}
+    results = {}
+    for (photo, name), pixels in shown.items():
+        truth = trials[photo].truth
+        values = _figures(pixels, trials[photo], name)
+        values |= {f"id.{judge}": similarities[photo, name] for judge, similarities in alike.items()}
+        values |= {key: metric(to_tensor(pixels), truth) for key, metric in perceptual.items()}
+        results[photo, name] = values
+    return results
+
+
+def _read_kept(pictures: Mapping[tuple[str, str], Picture]) -> dict[str, dict[str, float]]:
+    """Return by file name what an earlier run measured; nothing of pictures made elsewhere, which may change."""
+    path = _kept_path(pictures)
+    if path is None or not path.exists():
+        return {}
+    stored = json.loads(path.read_text())
+    values: dict[str, dict[str, float]] = stored["values"] if stored["version"] == _VERSION else {}
+    return values
+
+
+def _write_kept(pictures: Mapping[tuple[str, str], Picture], values: Mapping[str, Mapping[str, float]]) -> None:
+    path = _kept_path(pictures)
+    if path is not None:
+        write_atomically(path, json.dumps({"version": _VERSION, "values": values}, indent=1).encode())
+
+
+def _kept_path(pictures: Mapping[tuple[str, str], Picture]) -> Path | None:
+    picture = next(iter(pictures.values()))
+    return None if picture.seconds is None else picture.path.with_name("values.json")
 
 
 def _similarities(

@@ -16,6 +16,7 @@ from lab.evaluate.people import EvaluatedPerson
 from lab.evaluate.plots import plots
 from lab.evaluate.run import MeasuredTable, Panel, breakdowns
 from lab.evaluate.statistics import Line
+from lab.evaluate.verdicts import verdicts
 
 
 @dataclass(frozen=True)
@@ -83,6 +84,7 @@ def summary(evaluation: Evaluation) -> dict[str, Any]:
         ],
         "headline": panel.headline,
         "missing_metrics": evaluation.missing,
+        "verdicts": [verdict.as_dict() for verdict in verdicts(evaluation.tables, panel.headline)],
         "skipped": [asdict(skipped) for skipped in evaluation.skipped],
         "tables": [_table(evaluation, done) for done in evaluation.tables],
     }
