@@ -90,7 +90,9 @@ class Admin:
                 typer.echo(f"{name:20} {_text(row[name])}")
         if len(rows) == 1:
             return
-        table = Table(*columns, box=None)
+        table = Table(box=None)
+        for name in columns:
+            table.add_column(name, overflow="fold")  # an id is there to be copied
         for row in rows:
             table.add_row(*(_text(row[name]) for name in columns))
         Console().print(table, highlight=False)

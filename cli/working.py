@@ -1,11 +1,12 @@
 """A worker process as an operator wants it; importable by name, as a spawned process must be. Torch-free."""
 
+import json
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 
 from cli import logs
 from cli.folders import find_bundle
+from core.errors import MissingBundle
 from store.settings import Settings
 from worker.bell import Bell
 from worker.options import WorkerOptions
@@ -23,8 +24,11 @@ class Choices:
 
 def worker_options(settings: Settings, choices: Choices, idle_seconds: float = 1.0) -> WorkerOptions:
     """Return the options of a worker; MissingBundle where there is no such bundle."""
+    folder = find_bundle(choices.bundle or settings.bundle).resolve()
+    if not json.loads((folder / "bundle.json").read_text()).get("weights", True):
+        raise MissingBundle(f"got bundle {folder.name!r}, which has shapes but no weights; wanted one that can restore")
     return WorkerOptions(
-        bundle=Path(find_bundle(choices.bundle or settings.bundle)).resolve(),
+        bundle=folder,
         device=choices.device,
         batch=choices.batch,
         cache_bytes=choices.cache_megabytes << 20,

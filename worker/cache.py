@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Generic, TypeVar
 
 import torch
+from diffusers.utils import logging as diffusers_logging
+from transformers.utils import logging as transformers_logging
 
 from core.assessment import Assessment
 from core.backbone import Backbone, load_backbone
@@ -34,6 +36,9 @@ class Networks:
 
     @cached_property
     def _backbone(self) -> Backbone:
+        for logging in (diffusers_logging, transformers_logging):  # what they say of our own configs helps nobody
+            logging.set_verbosity_error()
+            logging.disable_progress_bar()
         return load_backbone(self.folder, _chosen(self.device))
 
 

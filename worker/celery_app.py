@@ -119,8 +119,8 @@ class Node:
         from worker.loop import Worker  # here and not above: the parent never imports torch
         from worker.process import parts_of
 
-        parts = parts_of(self._settings, self._options)
-        self._worker = Worker(parts, self._bell)
+        parts = parts_of(self._settings, self._options, self._bell)
+        self._worker = Worker(parts)
         while not self._bell.stopped:
             try:
                 with self._worker.alive():

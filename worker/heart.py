@@ -36,7 +36,6 @@ class Heart:
         self._lock = threading.Lock()
         self._ended = threading.Event()
         self._kept_until = time.monotonic()
-        self.draining = False
         self.worker_id = ""
 
     @contextlib.contextmanager
@@ -98,8 +97,7 @@ class Heart:
         for one in held:
             if (order := orders.get(one.claim.lease.job_id, "lost")) != "go":
                 one.order = order
-        if wanted.draining and not self.draining:
-            self.draining = True
+        if wanted.draining:
             drain()
         self._evict(wanted.evictions)
 

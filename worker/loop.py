@@ -9,7 +9,6 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from store import ledger
 from store.job_models import LANES
-from worker.bell import Bell
 from worker.jobs import perform
 from worker.parts import Parts
 
@@ -21,8 +20,8 @@ _WARM_KEYS = 64  # adapters in memory that the claim is told of
 class Worker:
     """One worker process at work."""
 
-    def __init__(self, parts: Parts, bell: Bell) -> None:
-        self._parts, self._bell = parts, bell
+    def __init__(self, parts: Parts) -> None:
+        self._parts, self._bell = parts, parts.bell
 
     def work(self) -> None:
         """Work until the bell says stop; while nothing waits, look again at every ring and now and then."""

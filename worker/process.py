@@ -11,16 +11,16 @@ from worker.options import WorkerOptions
 from worker.parts import Parts, assemble
 
 
-def parts_of(settings: Settings, options: WorkerOptions) -> Parts:
+def parts_of(settings: Settings, options: WorkerOptions, bell: Bell) -> Parts:
     """Return a worker's parts; the database sees what the ledger's role sees."""
     safe = Safe(Vault(settings.root_key_list()), open_blobs(settings))
-    return assemble(Database(settings.database_url, role="ledger"), safe, options)
+    return assemble(Database(settings.database_url, role="ledger"), safe, options, bell)
 
 
 def work(settings: Settings, options: WorkerOptions, bell: Bell) -> None:
     """Be a worker until the bell says stop."""
-    parts = parts_of(settings, options)
+    parts = parts_of(settings, options, bell)
     try:
-        Worker(parts, bell).work()
+        Worker(parts).work()
     finally:
         parts.database.close()

@@ -102,7 +102,7 @@ class Training:
             took = self._run.elsewhere(self._let_past)
             self._asked = time.monotonic()
             self._mine_until = self._asked + took * _SHARE
-        return self._run.stopped() or self._run.parts.heart.draining
+        return self._run.stopped() or self._run.parts.bell.stopped
 
     def _report(self, done: TrainProgress) -> None:
         figures = {"loss": done.loss} | done.parts

@@ -179,8 +179,9 @@ def options_for(bundle: Path, **changes: Any) -> WorkerOptions:
 def darkroom(house: House, bundle: Path, **changes: Any) -> Darkroom:
     """Return a worker for a house."""
     bell = Bell()
-    parts = assemble(Database(house.settings.database_url, role="ledger"), house.safe, options_for(bundle, **changes))
-    return Darkroom(parts, Worker(parts, bell), bell)
+    database = Database(house.settings.database_url, role="ledger")
+    parts = assemble(database, house.safe, options_for(bundle, **changes), bell)
+    return Darkroom(parts, Worker(parts), bell)
 
 
 def after(calls: int, act: Callable[[], None]) -> Callable[[], None]:
