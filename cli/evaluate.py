@@ -99,11 +99,12 @@ def run(choices: Choices, folder: Path, as_json: bool) -> None:
         tuple(people),
         labels,
     )
-    told = write_report(evaluation, folder)
+    written = folder / f"{choices.protocols.replace(',', '-')}-{choices.preset}"
+    told = write_report(evaluation, written)
     if as_json:
         typer.echo(json.dumps(told, indent=2))
     else:
-        _print(console, told, folder)
+        _print(console, told, written)
 
 
 def _tables(choices: Choices) -> list[Table]:

@@ -1,6 +1,7 @@
 """A restored picture beside the truth -> figures: fidelity, likeness by every judge, colour, sharpness."""
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,8 +66,8 @@ class Measurement:
     def as_dict(self, root: Path) -> dict[str, Any]:
         """Return it as JSON knows it, the file's path from the report's folder."""
         values = {name: round(value, 5) for name, value in self.values.items()}
-        file = self.file.relative_to(root) if self.file.is_relative_to(root) else self.file
-        return {**vars(self), "values": values, "words": list(self.words), "file": str(file)}
+        file = os.path.relpath(self.file, root)
+        return {**vars(self), "values": values, "words": list(self.words), "file": file}
 
 
 def measured(

@@ -106,9 +106,11 @@ def _table(evaluation: Evaluation, done: MeasuredTable) -> dict[str, Any]:
 
 
 def compared_row(done: MeasuredTable) -> str | None:
-    """Return the row whose gain over the baseline is broken down: the last of the person's own."""
+    """Return the row whose gain over the baseline is broken down and shown: the fullest of the person's own."""
     own = [row.name for row in done.table.rows if row.who == "own" and row.name != done.table.baseline]
-    return own[-1] if done.table.name in ("main", "grid") and own else None
+    if not own:
+        return None
+    return own[0] if done.table.name in ("ablation", "fidelity") else own[-1]
 
 
 def _line(line: Line) -> dict[str, Any]:

@@ -59,7 +59,7 @@ def test_main_tables_with_others(
     capsys.readouterr()
     _run(*common, "--results", f"nothing={tmp_path / 'copied'}", "--report", report, "--json")
     told = json.loads(capsys.readouterr().out)
-    assert told == json.loads((report / "report.json").read_text())
+    assert told == json.loads((report / "main-fast" / "report.json").read_text())
     assert told["about"]["manifest_source"] == "drawn from this dataset's names"
     assert [skipped["name"] for skipped in told["skipped"]] == ["anna_2"]
     lines = {line["row"]: line for line in told["tables"][0]["lines"]}
@@ -94,10 +94,15 @@ def test_tables_are_printed(people: Path, bundle: Path, tmp_path: Path, capsys: 
     ],
 )
 def test_refused(
-    people: Path, bundle: Path, arguments: tuple[str, ...], words: str, capsys: pytest.CaptureFixture[str]
+    people: Path,
+    bundle: Path,
+    arguments: tuple[str, ...],
+    words: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     """What cannot be done is one line that says what was wanted, before any face is restored."""
-    common = ("--dataset", people, "--bundle", bundle, "--preset", "fast", "--judges", "gate")
+    common = ("--dataset", people, "--bundle", bundle, "--preset", "fast", "--judges", "gate", "--report", tmp_path)
     assert words in _refused(capsys, *common, *arguments)
 
 
