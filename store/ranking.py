@@ -17,6 +17,8 @@ from sqlalchemy.types import Double
 from store.columns import now
 from store.job_models import HELD, LANES, Job, TenantLane, TenantShare
 
+LOOK_AHEAD = 64
+"""How many of each tenant's waiting jobs are looked at, so that a long queue costs no more than a short one."""
 WARM_AHEAD = 4.0
 """By how many of its tenant's jobs one with a warm adapter may go early: bounded, so that nobody starves."""
 
@@ -87,13 +89,26 @@ def _candidates(kinds: Sequence[str], like: Job | None) -> Select[Any]:
     turn = func.row_number().over(partition_by=own, order_by=[Job.queued_at, Job.id])
     lane = case({kind: place for place, kind in enumerate(LANES)}, value=Job.kind)
     columns = (Job.tenant_id, Job.id, Job.queued_at, Job.warm_key, TenantShare.weight, TenantShare.max_running_jobs)
+    window = _windows(kinds)
     found = (
         select(*columns, base.label("base"), turn.label("turn"), lane.label("lane"))
         .join(TenantShare, TenantShare.tenant_id == Job.tenant_id)
         .join(TenantLane, and_(TenantLane.tenant_id == Job.tenant_id, TenantLane.kind == Job.kind))
-        .where(startable(), Job.kind.in_(kinds), TenantShare.suspended.is_(False))
+        .join(window, and_(window.c.tenant_id == Job.tenant_id, window.c.kind == Job.kind))
+        .where(startable(), TenantShare.suspended.is_(False))
+        .where(Job.queued_at <= window.c.last)
     )
     return found if like is None else found.where(Job.kind == like.kind, Job.batch_key == like.batch_key)
+
+
+def _windows(kinds: Sequence[str]) -> CTE:
+    """Return until when each tenant's jobs are looked at: far in the future where there are few."""
+    job = aliased(Job)
+    waiting = and_(job.tenant_id == TenantLane.tenant_id, job.kind == TenantLane.kind, job.state == "queued")
+    last = select(job.queued_at).where(waiting).order_by(job.queued_at).offset(LOOK_AHEAD - 1).limit(1)
+    until = func.coalesce(last.correlate(TenantLane).scalar_subquery(), now(86_400.0))
+    found = select(TenantLane.tenant_id, TenantLane.kind, until.label("last")).where(TenantLane.kind.in_(kinds))
+    return found.cte("windows").prefix_with("MATERIALIZED")  # once for each lane, not once for each job
 
 
 def _running() -> CTE:

@@ -9,9 +9,10 @@ import shutil
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NoReturn
 
 import psycopg
 import pytest
@@ -83,7 +84,7 @@ def _answers(ask: Callable[[], object]) -> bool:
     return True
 
 
-def _without(server: str) -> None:
+def _without(server: str) -> NoReturn:
     message = f"got no {server} and no binary to start one, wanted either; install it"
     if os.environ.get("CI"):
         pytest.fail(message)
@@ -109,14 +110,14 @@ def _user(name: str) -> pwd.struct_passwd | None:
         return None
 
 
-def _run(command: list[object], user: str | None) -> None:
+def _run(command: Sequence[object], user: str | None) -> None:
     subprocess.run([str(part) for part in command], check=True, capture_output=True, user=user, cwd="/")
 
 
 @contextmanager
-def _process(command: list[object], user: str | None, ask: Callable[[], object]) -> Iterator[None]:
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    process = subprocess.Popen([str(part) for part in command], user=user, cwd="/", **quiet)
+def _process(command: Sequence[object], user: str | None, ask: Callable[[], object]) -> Iterator[None]:
+    parts = [str(part) for part in command]
+    process = subprocess.Popen(parts, user=user, cwd="/", stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         deadline = time.monotonic() + 20
         while not _answers(ask):
