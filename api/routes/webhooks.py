@@ -47,7 +47,7 @@ def get_webhook_endpoint(endpoint_id: str, work: Tx) -> WebhookEndpoint:
 def update_webhook_endpoint(endpoint_id: str, body: WebhookEndpointChange, work: Tx) -> WebhookEndpoint:
     """Change where an endpoint is, what it gets, or whether it gets anything."""
     row = own(work, models.WebhookEndpoint, endpoint_id)
-    webhooks.change(row, **body.model_dump(exclude_none=True))
+    webhooks.change(work.session, row, **body.model_dump(exclude_none=True))
     work.audit("webhook_endpoint.changed", row.id)
     return WebhookEndpoint.model_validate(row)
 
@@ -91,4 +91,4 @@ def list_deliveries(endpoint_id: str, work: Tx, limit: Limit = 20, cursor: Curso
 def redeliver(delivery_id: str, work: Tx, once: Once) -> Response:
     """Send an event once more, with its own id, so that a receiver can tell."""
     row = own(work, models.WebhookDelivery, delivery_id)
-    return once.keep(answered(202, Delivery.model_validate(webhooks.redeliver(row)))).response()
+    return once.keep(answered(202, Delivery.model_validate(webhooks.redeliver(work.session, row)))).response()

@@ -1,8 +1,9 @@
 """Webhook endpoints and their deliveries, by Standard Webhooks."""
 
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from api.schemas.common import Input, Moment, Output, Text
 
@@ -18,7 +19,16 @@ Event = Literal[
     "erasure.completed",
     "webhook.test",
 ]
-Url = Annotated[str, Field(max_length=2000, pattern=r"^https?://[!-~]+$")]
+
+
+def _with_host(url: str) -> str:
+    parts = urlsplit(url)
+    if not parts.hostname or parts.port == 0 or parts.username is not None:
+        raise ValueError("wanted an address with a host, without a user name")
+    return url
+
+
+Url = Annotated[str, Field(max_length=2000, pattern=r"^https?://[!-~]+$"), AfterValidator(_with_host)]
 
 
 class NewWebhookEndpoint(Input):

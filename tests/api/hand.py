@@ -14,7 +14,6 @@ from store import adapters, ledger, references, restorations, workers
 from store.adapter_bytes import FORMAT
 from store.job_models import LANES
 from store.leases import Claim
-from store.models import Reference
 from tests.api.service import Service, png
 
 BASE = "b" * 64
@@ -101,7 +100,9 @@ class Hand:
         with self._database.transaction(lease.tenant_id, read_only=True) as session:
             key = safe.key(session, lease.tenant_id, owner)
         image = result_of(claim)
-        blobs = [safe.write(key, kind, f"{lease.job_id}/{lease.epoch}/{kind}", image) for kind in ("result", "comparison")]
+        blobs = [
+            safe.write(key, kind, f"{lease.job_id}/{lease.epoch}/{kind}", image) for kind in ("result", "comparison")
+        ]
         pixels = read_photo(image).pixels
         faces = {str(claim.identity_id): ([1.0, 2.0, 30.0, 40.0], {"similarity_before": 0.3, "similarity_after": 0.6})}
         digest = pixels_sha256(pixels.shape, pixels.tobytes())
@@ -113,12 +114,6 @@ class Hand:
 def result_of(claim: Claim) -> bytes:
     """Return the picture that this hand makes of a job: another one for each restoration."""
     return png(int(hashlib.sha256(str(claim.restoration_id).encode()).hexdigest()[:8], 16))
-
-
-def accept(service: Service, reference_id: str, tenant_id: str) -> None:
-    """Accept one photo without a job, for tests of what comes after."""
-    with service.ledger.transaction(tenant_id) as session:
-        session.get_one(Reference, {"tenant_id": tenant_id, "id": reference_id}).state = "accepted"
 
 
 def adapter_file(base: str = BASE) -> bytes:

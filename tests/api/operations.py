@@ -1,4 +1,4 @@
-"""Every operation of the OpenAPI document, and how a test calls it: a body for each that wants one, an id for each part."""
+"""Every operation of the OpenAPI document, and how a test calls it: with a body, and an id for each part."""
 
 import json
 from collections.abc import Callable, Mapping

@@ -90,7 +90,7 @@ class Service:
         self._socket = socket.create_server(("127.0.0.1", 0))
         config = uvicorn.Config(self.app, lifespan="on", access_log=False, log_config=None, timeout_graceful_shutdown=2)
         self._server = uvicorn.Server(config)
-        self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [self._socket]})
+        self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [self._socket]}, daemon=True)
         self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
 
     def start(self) -> None:
@@ -121,7 +121,9 @@ class Service:
     def client(self, token: str | None) -> httpx2.Client:
         """Return a client with a key or without one; it is closed with the service, if not before."""
         headers = {"Authorization": f"Bearer {token}"} if token else {}
-        return self._clients.enter_context(httpx2.Client(base_url=self.url, headers=headers, timeout=60))
+        client = httpx2.Client(base_url=self.url, headers=headers, timeout=60)
+        self._clients.callback(client.close)
+        return client
 
     def _with_key(self, tenant_id: str, scopes: tuple[str, ...]) -> Tenant:
         with self.parts.database.transaction(tenant_id) as session:
@@ -133,8 +135,8 @@ class Service:
 def serving(folder: Path, requests_per_minute: int = 1_000_000) -> Iterator[Service]:
     """Run a service for a while."""
     service = Service(folder, requests_per_minute)
-    service.start()
     try:
+        service.start()
         yield service
     finally:
         service.stop()

@@ -120,9 +120,7 @@ def test_of_another_shape(operation: Operation, shape: str, tenant: Tenant) -> N
     assert _problem(answer)["code"] == "not_found"
 
 
-@pytest.mark.parametrize(
-    "operation", [one for one in TENANTS if one.parts[0] in DELETABLE], ids=_named
-)
+@pytest.mark.parametrize("operation", [one for one in TENANTS if one.parts[0] in DELETABLE], ids=_named)
 def test_of_what_is_deleted(operation: Operation, tenant: Tenant, makings: Makings) -> None:
     """What one has deleted is 410 from then on."""
     part = operation.parts[0]
@@ -133,9 +131,7 @@ def test_of_what_is_deleted(operation: Operation, tenant: Tenant, makings: Makin
     assert _problem(answer)["code"] == "gone"
 
 
-@pytest.mark.parametrize(
-    "operation", [one for one in TENANTS if one.parts[0] == "identity_id"], ids=_named
-)
+@pytest.mark.parametrize("operation", [one for one in TENANTS if one.parts[0] == "identity_id"], ids=_named)
 def test_of_an_erased_person(operation: Operation, tenant: Tenant, makings: Makings) -> None:
     """An erased person is 410, and every list has forgotten them."""
     identity_id = makings.identity(tenant)

@@ -1,0 +1,57 @@
+"""Rates and quotas: too much is refused, and the answer says when to come again."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from api.errors import Refusal
+from api.limits import RateLimiter
+from tests.api.hand import Hand
+from tests.api.service import Tenant, png, serving
+
+
+def test_a_key_may_ask_so_often(tmp_path: Path) -> None:
+    """Each answer says how much is left; the one too many is 429 with the time to wait; another key is free."""
+    with serving(tmp_path, requests_per_minute=3) as service:
+        first, second = service.tenant(), service.tenant()
+        answers = [first.http.get("/v1/usage") for _ in range(4)]
+        assert [answer.status_code for answer in answers] == [200, 200, 200, 429]
+        assert answers[0].headers["ratelimit-policy"] == '"key";q=3;w=60'
+        assert answers[0].headers["ratelimit"].startswith('"key";r=2;t=')
+        assert answers[3].json()["code"] == "rate_limited"
+        assert 1 <= int(answers[3].headers["retry-after"]) <= 60
+        assert second.http.get("/v1/usage").status_code == 200
+
+
+def test_an_absent_redis_limits_each_process() -> None:
+    """Without its Redis the limiter counts in the process, and refuses nobody for it."""
+    limiter = RateLimiter(2, "redis://127.0.0.1:1/0")
+
+    async def ask() -> list[str]:
+        return [(await limiter.hit("key"))["RateLimit"] for _ in range(2)]
+
+    assert len(asyncio.run(ask())) == 2
+    with pytest.raises(Refusal):
+        asyncio.run(_one_more(limiter))
+
+
+async def _one_more(limiter: RateLimiter) -> None:
+    await limiter.hit("key")
+
+
+def test_a_tenant_may_have_so_many(tenant: Tenant, hand: Hand) -> None:
+    """Quotas of identities and of waiting jobs are 429 with their own codes."""
+    limits = {"max_identities": 1, "max_queued_jobs": 1}
+    assert tenant.http.patch(f"/v1/admin/tenants/{tenant.id}", json=limits).status_code == 200
+    identity_id = tenant.identity()
+    answer = tenant.http.post("/v1/identities", json={"name": "Eve"})
+    assert (answer.status_code, answer.json()["code"]) == (429, "quota_exceeded")
+    tenant.reference(identity_id)
+    files = [("files", png(1))]
+    answer = tenant.http.post(f"/v1/identities/{identity_id}/references", files=files)
+    assert (answer.status_code, answer.json()["code"]) == (429, "queue_full")
+    assert int(answer.headers["retry-after"]) > 0
+    assert len(tenant.http.get(f"/v1/identities/{identity_id}/references").json()["data"]) == 1
+    assert tenant.http.get("/v1/usage").json()["quotas"]["max_identities"] == 1
+    hand.work()
