@@ -99,6 +99,10 @@ class StorageDown(StoreError):
     code = "unavailable"
 
 
+class StorageRefused(StorageDown):
+    """The object store does not let us in: to try again is of no use."""
+
+
 class Tampered(StoreError):
     """Sealed bytes do not open: they were changed, cut, moved, or belong to somebody else."""
 

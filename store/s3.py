@@ -12,11 +12,12 @@ from minio.error import InvalidResponseError, S3Error, ServerError
 from urllib3.exceptions import HTTPError
 
 from store.blobs import CHUNK_BYTES, Stored, check_name
-from store.errors import MissingBlob, StorageDown
+from store.errors import MissingBlob, StorageDown, StorageRefused
 
 TRIES = 5
 _PART_BYTES = 5 * 2**20
 _ABSENT = frozenset({"NoSuchKey", "NoSuchObject"})
+_REFUSED = frozenset({"AccessDenied", "InvalidAccessKeyId", "NoSuchBucket", "SignatureDoesNotMatch"})
 _PASSING = (HTTPError, InvalidResponseError, ServerError, OSError)
 
 
@@ -92,8 +93,13 @@ class S3Blobs:
 
 def _attempts() -> Iterator[Any]:
     return iter(
-        stamina.retry_context(on=StorageDown, attempts=TRIES, timeout=60, wait_initial=0.1, wait_max=5, wait_jitter=0.5)
+        stamina.retry_context(on=_passes, attempts=TRIES, timeout=60, wait_initial=0.1, wait_max=5, wait_jitter=0.5)
     )
+
+
+def _passes(error: Exception) -> bool:
+    """Whether an error may be over in a moment."""
+    return isinstance(error, StorageDown) and not isinstance(error, StorageRefused)
 
 
 @contextmanager

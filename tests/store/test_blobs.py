@@ -1,0 +1,162 @@
+"""Blobs: one contract, kept by local files and by an S3 API alike."""
+
+import os
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from store.blobs import Blobs, LocalBlobs
+from store.errors import InvalidRequest, MissingBlob, StorageDown
+from store.s3 import S3Blobs
+from tests.s3_server import S3Server, s3_server
+
+
+@pytest.fixture
+def s3() -> Iterator[S3Server]:
+    """An S3 server."""
+    with s3_server() as server:
+        yield server
+
+
+@pytest.fixture
+def s3_blobs(s3: S3Server) -> Iterator[S3Blobs]:
+    """Blobs behind the S3 server."""
+    made = S3Blobs(s3.endpoint, s3.bucket, s3.access_key, s3.secret_key, s3.region, secure=False)
+    yield made
+    made.close()
+
+
+@pytest.fixture(params=["local", "s3"])
+def blobs(request: pytest.FixtureRequest, tmp_path: Path) -> Blobs:
+    """Blobs of either kind."""
+    if request.param == "local":
+        return LocalBlobs(tmp_path / "blobs")
+    made: S3Blobs = request.getfixturevalue("s3_blobs")
+    return made
+
+
+def _put(blobs: Blobs, name: str, data: bytes) -> None:
+    blobs.put(name, iter([data[:3], data[3:]]), len(data))
+
+
+def _get(blobs: Blobs, name: str) -> bytes:
+    return b"".join(blobs.get(name))
+
+
+@pytest.mark.parametrize("size", [0, 1, 100_000, 6_000_000])
+def test_what_was_put_is_got(blobs: Blobs, size: int) -> None:
+    """An object comes back byte for byte, whatever its size."""
+    data = os.urandom(size)
+    _put(blobs, "ten_1/idn_1/reference/ref_1-ab.c", data)
+    assert _get(blobs, "ten_1/idn_1/reference/ref_1-ab.c") == data
+
+
+def test_a_missing_object_is_one_error_of_ours(blobs: Blobs) -> None:
+    """A name without an object is MissingBlob; deleting it is fine."""
+    with pytest.raises(MissingBlob, match="no object"):
+        _get(blobs, "ten_1/none")
+    blobs.delete("ten_1/none")
+
+
+def test_a_deleted_object_is_gone(blobs: Blobs) -> None:
+    """What is deleted can be neither read nor listed; its neighbours stay."""
+    _put(blobs, "ten_1/a/one", b"1")
+    _put(blobs, "ten_1/a/two", b"2")
+    blobs.delete("ten_1/a/one")
+    with pytest.raises(MissingBlob):
+        _get(blobs, "ten_1/a/one")
+    assert [stored.name for stored in blobs.list("ten_1/")] == ["ten_1/a/two"]
+
+
+def test_listing_goes_by_prefix(blobs: Blobs) -> None:
+    """Objects are listed in order, with size and time, by the beginning of their names."""
+    for name in ("ten_1/a/x", "ten_1/ab/x", "ten_1/b/x", "ten_2/a/x"):
+        _put(blobs, name, b"four")
+    assert [stored.name for stored in blobs.list("ten_1/a")] == ["ten_1/a/x", "ten_1/ab/x"]
+    assert len(list(blobs.list(""))) == 4
+    assert list(blobs.list("ten_3/")) == []
+    stored = next(iter(blobs.list("ten_1/a/x")))
+    assert stored.size == 4
+    assert abs(datetime.now(UTC) - stored.modified_at) < timedelta(seconds=30)
+
+
+@pytest.mark.parametrize(
+    "name", ["", "/etc/passwd", "a/../b", "../a", "a//b", "a/", ".hidden", "a b", "ä", "a\n", "x" * 501]
+)
+def test_a_name_cannot_lead_elsewhere(blobs: Blobs, name: str) -> None:
+    """Names that could leave the place are refused."""
+    for deed in (lambda: _put(blobs, name, b"x"), lambda: _get(blobs, name), lambda: blobs.delete(name)):
+        with pytest.raises(InvalidRequest, match="object name"):
+            deed()
+
+
+def test_the_place_is_ready(blobs: Blobs) -> None:
+    """A place that is there says so."""
+    assert blobs.ready()
+
+
+def test_a_broken_write_leaves_nothing(tmp_path: Path) -> None:
+    """A file that was not written to its end is not there, and no part of it either."""
+    blobs = LocalBlobs(tmp_path)
+
+    def half() -> Iterator[bytes]:
+        yield b"half"
+        raise StorageDown("got no more")
+
+    with pytest.raises(StorageDown):
+        blobs.put("a/b", half(), 8)
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
+def test_no_room_is_said(tmp_path: Path) -> None:
+    """A disk that takes no more is StorageDown, with the reason."""
+    full = LocalBlobs(tmp_path)
+
+    def device() -> Iterator[bytes]:
+        with Path("/dev/full").open("wb", buffering=0) as file:
+            file.write(b"x")
+        yield b""
+
+    with pytest.raises(StorageDown, match="No space left"):
+        full.put("a", device(), 1)
+
+
+@pytest.mark.parametrize(("access", "secret"), [("access", "another secret, of some length"), ("nobody", None)])
+def test_a_wrong_key_is_refused(s3: S3Server, access: str, secret: str | None) -> None:
+    """The server checks signatures: a wrong secret and an unknown key are refused, once, and nothing is kept."""
+    stranger = S3Blobs(s3.endpoint, s3.bucket, access, secret or s3.secret_key, s3.region, secure=False)
+    with pytest.raises(StorageDown, match="SignatureDoesNotMatch"):
+        _put(stranger, "a", b"x")
+    assert s3.refusals == 1
+    assert s3.objects == {}
+    assert not stranger.ready()
+    stranger.close()
+
+
+def test_a_store_that_stumbles_is_tried_again(s3: S3Server, s3_blobs: S3Blobs) -> None:
+    """Four failures are borne; five are an error of ours."""
+    s3.failures = 4
+    _put(s3_blobs, "a", b"x")
+    assert _get(s3_blobs, "a") == b"x"
+    s3.failures = 5
+    with pytest.raises(StorageDown, match="SlowDown"):
+        _get(s3_blobs, "a")
+
+
+def test_an_answer_that_breaks_off_is_no_object(s3: S3Server, s3_blobs: S3Blobs) -> None:
+    """Half an object is never taken for one."""
+    _put(s3_blobs, "a", os.urandom(1000))
+    s3.cut = True
+    with pytest.raises(StorageDown):
+        _get(s3_blobs, "a")
+
+
+def test_a_store_that_is_away(s3_blobs: S3Blobs) -> None:
+    """A store that nobody answers for is StorageDown, and not ready."""
+    away = S3Blobs("127.0.0.1:1", "photos", "access", "secret", secure=False)
+    assert not away.ready()
+    with pytest.raises(StorageDown, match="no answer"):
+        _get(away, "a")
+    away.close()
