@@ -5,12 +5,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import structlog
 
 from core import options
 from core.backbone import Backbone, load_backbone
 from core.images import Photo
 from tests.marked_faces import marked
 from tests.tiny_bundle import write_whole_bundle
+
+
+@pytest.fixture(scope="session", autouse=True)
+def plain_logs() -> None:
+    """Log tracebacks as plain lines: with every local variable in colour they take longer than the tests."""
+    structlog.configure(processors=[structlog.processors.format_exc_info, structlog.processors.KeyValueRenderer()])
 
 
 @pytest.fixture(scope="session", autouse=True)
