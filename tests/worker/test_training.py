@@ -9,6 +9,7 @@ import pytest
 import torch
 from sqlalchemy import update
 
+from core.adapter_file import pack_adapter
 from core.training import TrainProgress
 from core.training import train_injector as train_for_real
 from store import ledger, models
@@ -111,7 +112,12 @@ def test_canceled_within_a_step(house: House, room: Darkroom, ada: str, at_step:
     at_step(3, lambda: house.cancel(job_id))
     with pytest.MonkeyPatch.context() as patch:
         real = training.Training._report
-        patch.setattr(training.Training, "_report", lambda self, p: (done.append(p.step), real(self, p))[1])
+
+        def report(self: training.Training, progress: TrainProgress) -> None:
+            done.append(progress.step)
+            real(self, progress)
+
+        patch.setattr(training.Training, "_report", report)
         room.work()
     assert house.job(job_id).state == "canceled"
     assert done == [1, 2, 3]
@@ -151,11 +157,10 @@ def test_fenced_at_the_last_moment(
     """A worker that wakes up with its result in hand finds the door closed, and takes the result away again."""
     stale = darkroom(house, tiny_folder)
     job_id = house.training(ada, preset="fast", steps=2)
-    real = training.pack_adapter
 
     def slow(adapter: Any) -> bytes:
         lose_lease(house, room, job_id)
-        return real(adapter)
+        return pack_adapter(adapter)
 
     monkeypatch.setattr(training, "pack_adapter", slow)
     with stale.worker.alive():
@@ -234,7 +239,12 @@ def test_a_training_is_not_starved(house: House, room: Darkroom, ada: str, monke
     """However many restorations keep coming, the training gets a share of the time between them."""
     log: list[str] = []
     real = training.Training._report
-    monkeypatch.setattr(training.Training, "_report", lambda self, p: (log.append("step"), real(self, p))[1])
+
+    def report(self: training.Training, progress: TrainProgress) -> None:
+        log.append("step")
+        real(self, progress)
+
+    monkeypatch.setattr(training.Training, "_report", report)
     one = Darkroom(replace(room.parts, options=replace(room.parts.options, batch=1)), room.worker, room.bell)
     monkeypatch.setattr(room.worker, "_parts", one.parts)
     job_id = house.training(ada, preset="fast", steps=STEPS)

@@ -1,0 +1,153 @@
+"""Tests of worker processes that are killed: a training goes on from its checkpoint and ends as if nothing had been."""
+
+import os
+import random
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from core import precision
+from housekeeping.loop import Caretaker, Rhythm
+from housekeeping.parts import Parts as HousekeepingParts
+from store import models
+from store.database import Database
+from tests.worker.children import LEASE_SECONDS, be_worker
+from tests.worker.house import House, build, darkroom, options_for
+from tests.worker.test_supervisor import until
+from worker.supervisor import Supervisor
+
+STEPS = 12
+
+
+@pytest.fixture(scope="module")
+def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    """An installation of this module's own."""
+    made = build(tmp_path_factory.mktemp("house"))
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def supervisor(house: House, tiny_folder: Path) -> Iterator[Supervisor]:
+    """A worker process and a caretaker for the house, as `serve` has them."""
+    options = options_for(tiny_folder, idle_seconds=5.0, beat_seconds=0.5, look_seconds=0.1)
+    supervisor = Supervisor(partial(be_worker, house.settings, options))
+    stop = threading.Event()
+    with closing(Database(house.settings.database_url, role="ledger")) as database, supervisor.running():
+        caretaker = Caretaker(HousekeepingParts(database, house.safe, supervisor), Rhythm(errands=0.1, sweep=0.2))
+        thread = threading.Thread(target=caretaker.work, args=(stop,))
+        thread.start()
+        try:
+            yield supervisor
+        finally:
+            stop.set()
+            thread.join()
+
+
+@pytest.fixture(scope="module")
+def expected(house: House, tiny_folder: Path) -> tuple[str, bytes]:
+    """A person, and what a training of theirs makes when nothing happens to it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(precision, "_GAIN_WANTED", 1e9)
+        precision.compute_dtype.cache_clear()
+        room = darkroom(house, tiny_folder)
+        identity_id = house.identity()
+        house.reference(identity_id, 1)
+        with room.worker.alive():
+            room.work()
+            job_id = house.training(identity_id, preset="fast", steps=STEPS)
+            room.work()
+        room.parts.database.close()
+        precision.compute_dtype.cache_clear()
+    return identity_id, house.adapter_of(job_id)[1]
+
+
+def killed_once(house: House, supervisor: Supervisor, identity_id: str, chance: random.Random) -> tuple[str, float]:
+    """Run a training whose worker is killed at a random moment; return its job and the seconds until it was resumed."""
+    job_id = house.training(identity_id, preset="fast", steps=STEPS)
+    supervisor.ring()
+    at = chance.randrange(1, STEPS - 2)
+    assert until(lambda: (house.job(job_id).checkpoint_step or 0) >= at or house.job(job_id).state != "running", 60)
+    assert supervisor.pid is not None
+    os.kill(supervisor.pid, signal.SIGKILL)
+    killed = time.monotonic()
+    assert until(lambda: house.job(job_id).attempt == 2 or house.job(job_id).state == "succeeded", 60)
+    resumed = time.monotonic() - killed
+    assert until(lambda: house.job(job_id).state == "succeeded", 60), house.job(job_id).error
+    return job_id, resumed
+
+
+def check(house: House, job_id: str, adapter: bytes) -> None:
+    """Look at what a training left that was killed once."""
+    job = house.job(job_id)
+    assert house.adapter_of(job_id)[1] == adapter
+    started = [event for event in house.events(job_id) if event.type == "started"]
+    assert len(started) == job.attempt
+    assert [event.type for event in house.events(job_id)].count("succeeded") == 1
+
+
+def test_killed_trainings_end_as_if_nothing_had_been(
+    house: House, supervisor: Supervisor, expected: tuple[str, bytes]
+) -> None:
+    """Three trainings, one SIGKILL of the worker in each at a random point: resumed, with the very same result."""
+    identity_id, adapter = expected
+    chance = random.Random(4)
+    for _ in range(3):
+        job_id, resumed = killed_once(house, supervisor, identity_id, chance)
+        assert resumed < LEASE_SECONDS + 30
+        check(house, job_id, adapter)
+    assert house.row(models.Identity, identity_id).state == "personalized"
+
+
+@pytest.mark.prove
+@pytest.mark.timeout(3600)
+def test_twenty_killed_trainings(house: House, supervisor: Supervisor, expected: tuple[str, bytes]) -> None:
+    """Twenty trainings, one SIGKILL each: every one is resumed within 45 seconds and ends the same."""
+    identity_id, adapter = expected
+    chance = random.Random(20)
+    for _ in range(20):
+        job_id, resumed = killed_once(house, supervisor, identity_id, chance)
+        assert resumed < 45
+        check(house, job_id, adapter)
+
+
+def restored(house: House, supervisor: Supervisor, identity_id: str) -> models.Job:
+    """Have a photo restored; return the job when it has ended."""
+    restoration_id = house.restoration(identity_id)
+    supervisor.ring()
+    assert until(lambda: house.job_of(restoration_id).state == "succeeded", 60)
+    job: models.Job = house.job_of(restoration_id)
+    return job
+
+
+def test_a_ring_is_heard_at_once(house: House, supervisor: Supervisor, expected: tuple[str, bytes]) -> None:
+    """A job starts within half a second of the ring: the worker's own look is five seconds away."""
+    identity_id, _ = expected
+    waits = []
+    for _ in range(3):
+        job = restored(house, supervisor, identity_id)
+        waits.append((job.started_at - job.queued_at).total_seconds())
+        time.sleep(0.3)
+    assert min(waits) < 0.5
+
+
+def test_erased_while_it_is_worked_on(house: House, supervisor: Supervisor) -> None:
+    """Erasing a person stops their training, empties the safe of them, and is signed when no worker holds them."""
+    identity_id = house.identity()
+    reference_id = house.reference(identity_id, 5)
+    supervisor.ring()
+    assert until(lambda: house.row(models.Reference, reference_id).state == "accepted", 60)
+    job_id = house.training(identity_id, preset="fast", steps=5000)
+    supervisor.ring()
+    assert until(lambda: (house.job(job_id).checkpoint_step or 0) > 0, 60)
+    erasure_id = house.erase(identity_id)
+    assert until(lambda: house.job(job_id).state == "canceled", 10)
+    assert until(lambda: house.row(models.Erasure, erasure_id).state == "completed", 30)
+    assert not [name for name in house.blobs() if identity_id in name]
+    assert house.row(models.Erasure, erasure_id).receipt["signature"]
