@@ -112,9 +112,8 @@ def _named(name: str) -> Iterator[None]:
             raise MissingBlob(
                 f"got {name}, where there is no object; wanted one that is there; it may be erased"
             ) from error
-        raise StorageDown(
-            f"got {error.code} from the object store for {name}, wanted it done; look at the store"
-        ) from error
+        kind = StorageRefused if error.code in _REFUSED else StorageDown
+        raise kind(f"got {error.code} from the object store for {name}, wanted it done; look at the store") from error
     except _PASSING as error:
         detail = (
             f"got no answer from the object store for {name} ({type(error).__name__}), wanted one; look at the store"
