@@ -13,14 +13,14 @@ _PAPER = 250
 _MARGIN = 0.4  # around a face, as a share of its box's longer side
 
 
-def comparison(before: Photo, after: Photo, boxes: Sequence[Box]) -> bytes:
+def comparison(before: Photo, after: Photo, boxes: Sequence[Box], xmp: bytes) -> bytes:
     """Return the comparison as JPEG, in the photo's own colour profile."""
     rows = [_side_by_side(before.pixels, after.pixels)]
     for box in boxes:
         rows.append(_side_by_side(_around(before.pixels, box), _around(after.pixels, box)))
     gap = np.full((_GAP, _WIDTH, 3), _PAPER, np.uint8)
     pieces = [piece for row in rows for piece in (gap, row)] + [gap]
-    return encode_photo(Photo(np.concatenate(pieces), before.icc_profile), "jpeg")
+    return encode_photo(Photo(np.concatenate(pieces), before.icc_profile), "jpeg", xmp)
 
 
 def _side_by_side(left: np.ndarray, right: np.ndarray) -> np.ndarray:

@@ -3,6 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
+
+from sqlalchemy.orm import Session
 
 from core.backbone import Backbone
 from core.decoder import pixels_sha256
@@ -10,7 +13,8 @@ from core.errors import Interrupted
 from core.images import Photo, encode_photo, read_photo
 from core.options import RestoreOptions
 from core.person import Person
-from core.restoration import Wish, pasted, prepare
+from core.provenance import provenance
+from core.restoration import RestoredFace, Wish, pasted, prepare
 from store import models, queries, restorations
 from store.errors import Gone
 from store.vault import OwnerKey
@@ -29,7 +33,8 @@ class _Ready:
     key: OwnerKey
     row: models.Restoration
     photo: Photo
-    identity_ids: list[str]  # in the order of the part's faces
+    faces: list[models.RestorationFace]  # in the order of the part's
+    digests: dict[str, str]  # of the adapters, by their ids
     part: Part
 
 
@@ -55,7 +60,8 @@ def _prepared(run: Run) -> _Ready:
     assert run.claim.restoration_id is not None, "a restoration names its row"
     with run.tenant(read_only=True) as session:
         row = session.get(models.Restoration, {"tenant_id": run.lease.tenant_id, "id": run.claim.restoration_id})
-        faces = [] if row is None else queries.faces(session, row)
+        faces = [] if row is None else list(queries.faces(session, row))
+        digests = _digests(session, run.lease.tenant_id, faces)
     if row is None or row.input_blob is None:
         raise Gone("got a restoration whose photo has been deleted, wanted it there; start it anew")
     require_consent(run, [face.identity_id for face in faces], "restore")
@@ -63,7 +69,14 @@ def _prepared(run: Run) -> _Ready:
     photo = photo_of(run, key, row.input_blob)
     wishes = [_wish(face, person_of(run, face.identity_id, face.adapter_id), row.seed) for face in faces]
     part = Part(prepare(run.parts.networks.backbone, photo, wishes), partial(_unwanted, run))
-    return _Ready(run, key, row, photo, [face.identity_id for face in faces], part)
+    return _Ready(run, key, row, photo, faces, digests, part)
+
+
+def _digests(session: Session, tenant_id: str, faces: Sequence[models.RestorationFace]) -> dict[str, str]:
+    """Return the digests of the adapters that faces are to be restored with."""
+    ids = [face.adapter_id for face in faces if face.adapter_id is not None]
+    rows = [session.get(models.Adapter, {"tenant_id": tenant_id, "id": adapter_id}) for adapter_id in ids]
+    return {row.id: row.digest for row in rows if row is not None and row.digest is not None}
 
 
 def _wish(face: models.RestorationFace, person: Person, seed: int) -> Wish:
@@ -92,12 +105,13 @@ def _publish(backbone: Backbone, one: _Ready) -> None:
         raise one.part.failure
     run, row = one.run, one.row
     after = pasted(one.photo, one.part.restored)
-    data = encode_photo(after, row.format)
+    xmp = provenance(backbone.digest, _used(one))
+    data = encode_photo(after, row.format, xmp)
     boxes = [face.evidence.box for face in one.part.restored]
     pixels = after.pixels if row.format == "png" else read_photo(data).pixels
     result = restorations.Result(
         result_blob=run.write(one.key, "result", "image", data),
-        comparison_blob=run.write(one.key, "comparison", "comparison", comparison(one.photo, after, boxes)),
+        comparison_blob=run.write(one.key, "comparison", "comparison", comparison(one.photo, after, boxes, xmp)),
         pixels_sha256=pixels_sha256(pixels.shape, pixels.tobytes()),
         evidence={
             "made_by_a_model": True,
@@ -109,11 +123,23 @@ def _publish(backbone: Backbone, one: _Ready) -> None:
             "fidelity": row.fidelity,
         },
         faces={
-            identity_id: ([round(side, 1) for side in face.evidence.box], face.evidence.as_dict())
-            for identity_id, face in zip(one.identity_ids, one.part.restored, strict=True)
+            face.identity_id: ([round(side, 1) for side in restored.evidence.box], _evidence(one, face, restored))
+            for face, restored in zip(one.faces, one.part.restored, strict=True)
         },
     )
     with run.tenant() as session:
-        restorations.publish(session, run.lease, result, run.metrics(faces=float(len(one.identity_ids))))
+        restorations.publish(session, run.lease, result, run.metrics(faces=float(len(one.faces))))
     run.published()
     run.ended = True
+
+
+def _evidence(one: _Ready, face: models.RestorationFace, restored: RestoredFace) -> dict[str, Any]:
+    """Return the evidence of one face, with the adapter it was restored with."""
+    return {**restored.evidence.as_dict(), "adapter_digest": one.digests.get(face.adapter_id or "")}
+
+
+def _used(one: _Ready) -> list[str]:
+    """Return the digests of the adapters that painted into the result: not of those the gate turned away."""
+    pairs = zip(one.faces, one.part.restored, strict=True)
+    painted = [face.adapter_id for face, restored in pairs if restored.evidence.tier == "personalized"]
+    return [one.digests[adapter_id] for adapter_id in painted if adapter_id in one.digests]

@@ -118,6 +118,11 @@ def test_personalized_restoration_as_jpeg(house: House, room: Darkroom, bea: str
     assert row.tier_used == "personalized"
     data = house.blob(row.id, row.result_blob)
     assert data.startswith(b"\xff\xd8")
+    (face,) = house.faces(row.id)
+    adapter = house.row(models.Adapter, face.adapter_id)
+    assert face.evidence["adapter_digest"] == adapter.digest
+    assert b"compositeWithTrainedAlgorithmicMedia" in data
+    assert (adapter.digest.encode() in data) == (face.evidence["tier"] == "personalized")
     pixels = read_photo(data).pixels
     assert row.pixels_sha256 == pixels_sha256(pixels.shape, pixels.tobytes())
 

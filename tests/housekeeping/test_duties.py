@@ -1,0 +1,127 @@
+"""Tests of the caretaker's other duties: sweeping, erasing, expiring, tidying, and that one failure stops no other."""
+
+import threading
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from sqlalchemy import update
+
+from housekeeping import outbox as errands
+from housekeeping import retention
+from housekeeping.loop import Caretaker, Rhythm
+from store import erasures, ledger, models, outbox, people, workers
+from store.columns import now
+from store.errors import StorageDown
+from tests.housekeeping.conftest import Caretaking
+from tests.worker.house import House
+
+
+def test_lost_jobs_are_queued_and_rung_again(house: House, caretaking: Caretaking) -> None:
+    """A job whose worker is silent for a lease goes back to the queue, and the bell rings for what waits long."""
+    house.reference(house.identity(), 1)
+    with caretaking.parts.database.transaction(None) as session:
+        (claim,) = ledger.claim(session, workers.register(session, "cpu", "tiny").id)
+        session.execute(update(models.Job).values(lease_until=now(-1)))
+    caretaking.sweep()
+    assert house.job(claim.lease.job_id).state == "queued"
+    with caretaking.parts.database.transaction(None) as session:
+        session.execute(update(models.Job).values(queued_at=now(-60)))
+    caretaking.sweep()
+    assert "assess" in caretaking.rings.kinds
+
+
+def test_erasing(house: House, caretaking: Caretaking) -> None:
+    """Objects are deleted, storage is listed again, and the receipt is genuine; other people's things stay."""
+    ada, bea = house.identity(), house.identity()
+    house.reference(ada, 1)
+    house.reference(bea, 2)
+    erasure_id = house.erase(ada)
+    caretaking.errands_done()
+    row = house.row(models.Erasure, erasure_id)
+    assert row.state == "completed"
+    assert erasures.is_genuine(row.receipt)
+    assert not [name for name in house.blobs() if ada in name]
+    assert [name for name in house.blobs() if bea in name]
+
+
+def test_an_erasure_waits_for_the_workers(house: House, caretaking: Caretaking) -> None:
+    """It is not complete as long as a living worker has not dropped the person from its caches."""
+    ada = house.identity()
+    house.reference(ada, 1)
+    with caretaking.parts.database.transaction(None) as session:
+        worker_id = workers.register(session, "cpu", "tiny").id
+    erasure_id = house.erase(ada)
+    caretaking.errands_done()
+    assert house.row(models.Erasure, erasure_id).state == "running"
+    with caretaking.parts.database.transaction(None) as session:
+        orders = workers.beat(session, worker_id, "idle")
+        workers.evicted(session, worker_id, orders.evictions[-1].sequence)
+    caretaking.hurry()
+    caretaking.errands_done()
+    assert house.row(models.Erasure, erasure_id).state == "completed"
+
+
+def test_what_has_had_its_time(house: House, caretaking: Caretaking) -> None:
+    """A person whose retention is over is erased; one that was used meanwhile is looked at again later."""
+    with house.desk.transaction(house.tenant_id) as session:
+        old, used = (people.create(session, house.tenant_id, name, 3600).id for name in ("old", "used"))
+        mine = models.Identity.id == old
+        session.execute(update(models.Identity).where(mine).values(last_active_at=now(-4000)))
+    caretaking.hurry()
+    caretaking.errands_done()
+    assert house.row(models.Identity, old).state in ("erasing", "erased")
+    assert house.row(models.Identity, used).state == "draft"
+
+
+def test_orphans(house: House, caretaking: Caretaking, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An old object that no row knows is deleted; a young one is left, and so is what a row knows."""
+    house.reference(house.identity(), 1)
+    name = f"{house.tenant_id}/idn_nobody/result/left"
+    house.safe.blobs.put(name, [b"left behind"], 11)
+    assert retention.delete_orphans(caretaking.parts) == 0
+    monkeypatch.setattr(retention, "_YOUNG", datetime.now(UTC) - datetime.now(UTC))
+    assert retention.delete_orphans(caretaking.parts) == 1
+    assert name not in house.blobs()
+    assert len(house.blobs()) == 1
+
+
+def test_tidying(house: House, caretaking: Caretaking) -> None:
+    """Tidying goes through all tenants."""
+    house.other_tenant()
+    retention.tidy(caretaking.parts)
+
+
+def test_an_errand_that_fails_is_put_off(house: House, caretaking: Caretaking, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What fails is tried again later, and holds up no other errand."""
+    tried: list[str] = []
+
+    def fail(_parts: Any, errand: outbox.Errand) -> None:
+        tried.append(errand.id)
+        raise StorageDown("got no answer, wanted one")
+
+    monkeypatch.setattr(errands, "_KINDS", {**errands._KINDS, "delete_blobs": fail})
+    with house.desk.transaction(house.tenant_id) as session:
+        outbox.add(session, house.tenant_id, "delete_blobs", {"prefix": "x/y"})
+    erasure_id = house.erase(house.identity())
+    caretaking.errands_done()
+    assert len(tried) == 1
+    assert house.row(models.Erasure, erasure_id).state == "completed"
+    monkeypatch.undo()
+    caretaking.hurry()
+    assert caretaking.errands_done() == 1
+
+
+def test_the_round(house: House, caretaking: Caretaking) -> None:
+    """The caretaker's thread does all of it by itself, and ends when told to."""
+    erasure_id = house.erase(house.identity())
+    stop = threading.Event()
+    thread = threading.Thread(target=Caretaker(caretaking.parts, Rhythm(errands=0.01, sweep=0.01)).work, args=(stop,))
+    thread.start()
+    for _ in range(1000):
+        if house.row(models.Erasure, erasure_id).state == "completed":
+            break
+        stop.wait(0.01)
+    stop.set()
+    thread.join()
+    assert house.row(models.Erasure, erasure_id).state == "completed"
