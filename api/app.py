@@ -12,7 +12,6 @@ from api import errors
 from api.auth import Authentication, KeyRing
 from api.document import describe
 from api.idempotency import Replay, again
-from api.limits import JSON_BYTES
 from api.middleware import Envelope, HeadAsGet
 from api.parts import Parts
 from api.routes import (
@@ -51,7 +50,6 @@ def create_app(parts: Parts) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         lifespan=_lifespan,
-        max_body_size=JSON_BYTES,
         generate_unique_id_function=_operation_id,
         middleware=[
             Middleware(Envelope, metrics=parts.metrics),

@@ -79,7 +79,6 @@ _ADVICE = {
     "malformed_request": _MALFORMED,
     "not_found": "got a path that leads nowhere; wanted one of /openapi.json; check the path",
     "method_not_allowed": "got a method that this path does not have; wanted one of those in the Allow header",
-    "too_large": "got a body over the limit of this path; wanted a smaller one; send fewer or smaller files",
 }
 
 
@@ -136,13 +135,25 @@ def _framework(request: Request, error: Exception) -> Response:
         return problem(request, error.__cause__)
     code = _BY_STATUS.get(error.status_code, "internal" if error.status_code >= 500 else "invalid_request")
     detail = _ADVICE.get(code, "{}").format(_text(str(error.detail)))
-    return problem(request, Refusal(code, detail, headers=error.headers or {}))
+    headers = {"Allow": _methods(request)} if code == "method_not_allowed" else error.headers or {}
+    return problem(request, Refusal(code, detail, headers=headers))
+
+
+def _methods(request: Request) -> str:
+    """Return all methods of the request's path: the framework names those of one of its routes only."""
+    path = getattr(request.scope.get("route"), "path", "")
+    known = {method.upper() for method in request.app.openapi()["paths"].get(path, {})}
+    return ", ".join(sorted(known | ({"HEAD"} if "GET" in known else set())))
 
 
 def _invalid(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     if any(item["type"] == "json_invalid" for item in error.errors()):
         return problem(request, Refusal("malformed_request", _MALFORMED.format("it is no JSON")))
+    kind = request.headers.get("content-type", "")
+    if error.errors()[0]["loc"] == ("body",) and kind and "json" not in kind:
+        detail = f"got a body of type {_text(kind)[:60]!r}; wanted application/json; set the Content-Type"
+        return problem(request, Refusal("unsupported_media_type", detail))
     errors = [{"pointer": _pointer(item["loc"]), "detail": _text(item["msg"])} for item in error.errors()[:20]]
     first = errors[0]
     detail = f"got a request that fails at {first['pointer']}: {first['detail']}; wanted one that /openapi.json allows"

@@ -9,9 +9,10 @@ from anyio import to_thread
 from fastapi import Request, Response
 from fastapi.routing import APIRoute
 from starlette.datastructures import FormData, UploadFile
+from starlette.types import Message, Receive
 
 from api.errors import Refusal
-from api.limits import FIELD_BYTES, FIELDS, FILES
+from api.limits import FIELD_BYTES, FIELDS, FILES, JSON_BYTES
 
 _CHUNK = 2**20
 _DEEPEST = 32
@@ -46,20 +47,46 @@ class ApiRequest(Request):
 
 
 class ApiRoute(APIRoute):
-    """A route that reads strict requests and checks the key's scope before the body is read."""
+    """A route that reads strict requests, and checks the key's scope and the body's size before the body is read."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """Return the framework's handler with the scope check before it."""
+        """Return the framework's handler with the checks before it."""
         handle = super().get_route_handler()
-        scopes = (self.openapi_extra or {}).get("x-scopes", ())
+        declared = self.openapi_extra or {}
+        scopes, most = declared.get("x-scopes", ()), declared.get("x-max-body-bytes", JSON_BYTES)
 
-        async def scoped(request: Request) -> Response:
+        async def checked(request: Request) -> Response:
             principal = request.scope.get("principal")
             if scopes and principal is not None:
                 principal.needs(*scopes)
-            return await handle(ApiRequest(request.scope, request.receive))
+            announced = request.headers.get("content-length", "")
+            if announced.isdecimal() and int(announced) > most:
+                raise _too_large(most)
+            return await handle(ApiRequest(request.scope, _counted(request.receive, most)))
 
-        return scoped
+        return checked
+
+
+def _counted(receive: Receive, most: int) -> Receive:
+    """Return a way to receive a body that ends where it gets too large: its length need not be announced."""
+    size = 0
+
+    async def next_message() -> Message:
+        nonlocal size
+        message = await receive()
+        size += len(message.get("body", b""))
+        if size > most:
+            raise _too_large(most)
+        return message
+
+    return next_message
+
+
+def _too_large(most: int) -> Refusal:
+    detail = (
+        f"got a body over the {most:,} bytes that this path takes; wanted a smaller one; send fewer or smaller files"
+    )
+    return Refusal("too_large", detail)
 
 
 def strict_json(body: bytes | str) -> Any:

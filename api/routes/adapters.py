@@ -27,8 +27,7 @@ def list_adapters(identity_id: str, work: Tx, limit: Limit = 20, cursor: Cursor 
     "/identities/{identity_id}/adapters/import",
     status_code=201,
     response_model=Adapter,
-    openapi_extra=scope("adapters:import"),
-    max_body_size=ADAPTER_BYTES,
+    openapi_extra=scope("adapters:import", max_bytes=ADAPTER_BYTES),
     form_limits={"max_files": 1},
 )
 def import_adapter(identity_id: str, file: Annotated[UploadFile, File()], work: Tx, once: Once) -> Response:

@@ -23,8 +23,7 @@ routes = router("references")
     status_code=201,
     response_model=References,
     responses={202: {"model": References, "description": "Received; the verdicts are not there yet."}},
-    openapi_extra=scope("identities:write"),
-    max_body_size=BATCH_BYTES,
+    openapi_extra=scope("identities:write", max_bytes=BATCH_BYTES),
     form_limits={"max_files": FILES},
 )
 async def add_references(

@@ -26,8 +26,7 @@ READ = scope("restorations:read")
     status_code=202,
     response_model=Restoration,
     responses={200: {"model": Restoration, "description": "It ended while the request waited."}},
-    openapi_extra={**scope("restorations:write"), **BODY},
-    max_body_size=UPLOAD_BYTES,
+    openapi_extra={**scope("restorations:write", max_bytes=UPLOAD_BYTES), **BODY},
 )
 async def start_restoration(
     request: Request,

@@ -4,6 +4,7 @@ from typing import Any
 
 from fastapi import APIRouter
 
+from api.limits import JSON_BYTES
 from api.requests import ApiRoute
 from api.schemas.common import Problem
 
@@ -19,9 +20,9 @@ def router(tag: str) -> APIRouter:
     return APIRouter(prefix="/v1", tags=[tag], route_class=ApiRoute, responses=PROBLEMS)
 
 
-def scope(*names: str) -> dict[str, Any]:
-    """Return what declares the scope that a route needs, or the scopes of which it needs one."""
-    return {"x-scopes": list(names)}
+def scope(*names: str, max_bytes: int = JSON_BYTES) -> dict[str, Any]:
+    """Return what declares the scope that a route needs, or the scopes of which it needs one, and its largest body."""
+    return {"x-scopes": list(names), "x-max-body-bytes": max_bytes}
 
 
 def picture(description: str) -> dict[int | str, dict[str, Any]]:

@@ -19,8 +19,7 @@ routes = router("uploads")
     "/uploads",
     status_code=201,
     response_model=Upload,
-    openapi_extra=scope("restorations:write"),
-    max_body_size=UPLOAD_BYTES,
+    openapi_extra=scope("restorations:write", max_bytes=UPLOAD_BYTES),
     form_limits={"max_files": 1},
 )
 def create_upload(

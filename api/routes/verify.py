@@ -17,8 +17,7 @@ routes = router("verify")
 @routes.post(
     "/verify",
     response_model=Verification,
-    openapi_extra=scope("restorations:read"),
-    max_body_size=UPLOAD_BYTES,
+    openapi_extra=scope("restorations:read", max_bytes=UPLOAD_BYTES),
     form_limits={"max_files": 1},
 )
 def verify_image(file: Annotated[UploadFile, File()], work: Tx) -> Verification:

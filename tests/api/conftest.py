@@ -3,9 +3,16 @@
 from collections.abc import Iterator
 
 import pytest
+import structlog
 
 from tests.api.hand import Hand
 from tests.api.service import Service, Tenant, serving
+
+
+@pytest.fixture(scope="session", autouse=True)
+def plain_log() -> None:
+    """Log in plain lines: pictures of whole stacks take longer than the tests."""
+    structlog.configure(processors=[structlog.processors.format_exc_info, structlog.processors.KeyValueRenderer()])
 
 
 @pytest.fixture(scope="session")

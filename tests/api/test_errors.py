@@ -30,7 +30,7 @@ def test_no_such_method(tenant: Tenant) -> None:
     """A method that a path does not have is a problem that names those it has."""
     answer = tenant.http.put("/v1/identities", json={})
     _check(answer, 405, "method_not_allowed")
-    assert {"GET", "POST"} <= {name.strip() for name in answer.headers["allow"].split(",")} | {"POST"}
+    assert answer.headers["allow"] == "GET, HEAD, POST"
 
 
 def test_a_field_that_does_not_fit(tenant: Tenant) -> None:
@@ -66,7 +66,7 @@ def test_json_that_is_huge(tenant: Tenant) -> None:
 def test_a_body_of_another_type(tenant: Tenant) -> None:
     """A body that is no JSON is refused where JSON is wanted, and the other way round."""
     answer = tenant.http.post("/v1/identities", content=b"name=Ada", headers={"Content-Type": "text/plain"})
-    _check(answer, 422, "invalid_request")
+    _check(answer, 415, "unsupported_media_type")
     answer = tenant.http.post("/v1/restorations", content=b"x", headers={"Content-Type": "text/plain"})
     _check(answer, 415, "unsupported_media_type")
     answer = tenant.http.post("/v1/uploads", json={"file": "x"})
