@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -113,3 +114,27 @@ def test_sealed_people_stay_closed(
     shutil.copytree(people / "anna_0", tmp_path / "person_15")
     line = _refused(capsys, "--dataset", tmp_path, "--bundle", bundle, "--people", "all", "--judges", "gate")
     assert "wanted --open-sealed REASON, which goes into docs/results/openings.md" in line
+
+
+def test_openings_are_recorded(
+    people: Path, bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With a reason, and at a clean tagged commit, sealed people are looked at, and that is on record."""
+    root, faces = tmp_path / "repository", tmp_path / "faces"
+    root.mkdir()
+    (root / "code").write_text("as committed")
+    author = ("-c", "user.name=a", "-c", "user.email=a@example.org")
+    for command in (["init", "-q"], ["add", "code"], [*author, "commit", "-q", "-m", "first"]):
+        subprocess.run(["git", *command], cwd=root, check=True)
+    monkeypatch.setattr("cli.evaluate._ROOT", root)
+    monkeypatch.setattr("cli.evaluate._OPENINGS", root / "openings.md")
+    shutil.copytree(people / "anna_0", faces / "person_15")
+    opening = ("--dataset", faces, "--bundle", bundle, "--preset", "fast", "--people", "sealed", "--judges", "gate")
+    reason = ("--open-sealed", "the proof", "--write-inputs", tmp_path / "inputs")
+    assert "without a tag" in _refused(capsys, *opening, *reason)
+    assert not (root / "openings.md").exists()
+    subprocess.run(["git", "tag", "proof-1"], cwd=root, check=True)
+    _run(*opening, *reason)
+    last = (root / "openings.md").read_text().splitlines()[-1]
+    assert "proof-1 (" in last
+    assert last.endswith("| main (fast) | the proof |")
