@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from cli import service_app
+from cli.boxes import corners
 from core.errors import PreferError
 from store.errors import StoreError
 
@@ -23,6 +24,11 @@ Seed = Annotated[int, typer.Option(help="The same seed gives the same bits on on
 Device = Annotated[str, typer.Option(help="A torch device; auto: the accelerator there is, else the CPU.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")]
 Adapter = Annotated[Path, typer.Argument(help="What `personalize` wrote.")]
+Server = Annotated[
+    str | None,
+    typer.Option(help="Let this service do the work; its key in IDPREFER_API_KEY.", envvar="IDPREFER_SERVER"),
+]
+Identity = Annotated[str | None, typer.Option(help="With --server: the person's id, as the service shows it.")]
 References = Annotated[Path, typer.Option(help="Folder of photos of the one person.")]
 
 
@@ -34,8 +40,15 @@ def personalize(
     bundle: Bundle = "mini",
     seed: Seed = 0,
     resume: Annotated[bool, typer.Option(help="Go on from the checkpoint that Ctrl-C left.")] = False,
+    server: Server = None,
+    identity: Identity = None,
 ) -> None:
     """Learn a person from reference photos: writes an adapter."""
+    if server is not None:
+        from cli import remote
+
+        remote.personalize(remote.Place(server, identity), references, output, preset, seed)
+        return
     from cli import personalize
 
     personalize.run(references, output, personalize.Choices(preset, bundle, seed, resume))
@@ -59,9 +72,18 @@ def restore(
     preset: Annotated[str, typer.Option(help="fast, balanced or best.")] = "fast",
     comparison: Annotated[Path | None, typer.Option(help="Also write a before and after picture.")] = None,
     bundle: Bundle = "mini",
+    server: Server = None,
+    identity: Identity = None,
     as_json: AsJson = False,
 ) -> None:
     """Restore a person's face in a photo; everything outside the face stays as it was, to the bit."""
+    if server is not None:
+        from cli import remote
+
+        remote.refuse({"--adapter": adapter, "--references": references, "--face": face, "--steps": steps})
+        wishes = remote.RestoreChoices(preset, fidelity, seed, corners(box))
+        remote.restore(remote.Place(server, identity), photo, output, wishes, comparison, as_json)
+        return
     from cli import restore
 
     choices = restore.Choices(bundle, adapter, references, fidelity, seed, face, box, steps, preset)

@@ -10,16 +10,15 @@ import numpy as np
 import typer
 from rich.console import Console
 
+from cli.boxes import corners
 from cli.bundles import load
 from cli.comparison import Panel, close_up, comparison
 from cli.outputs import check_writable, picture_format, write
-from cli.progress import sampling_bar
+from cli.progress import step_bar
 from cli.references import read_references, usable_references
 from core.adapter_file import read_adapter
 from core.backbone import Backbone
-from core.errors import InvalidOption
 from core.evidence import Evidence
-from core.faces import Box
 from core.images import Photo, encode_photo, read_photo_file
 from core.options import RestoreOptions
 from core.person import Person, person_of_adapter, person_of_references
@@ -51,7 +50,7 @@ def run(path: Path, output: Path, choices: Choices, *, compared: Path | None, as
             picture_format(written)
             check_writable(written)
     options = _options(choices)
-    wish = Wish(face=choices.face, box=_box(choices.box), seed=choices.seed)
+    wish = Wish(face=choices.face, box=corners(choices.box), seed=choices.seed)
     photo = read_photo_file(path)
     # 2. the person, and the work
     backbone = load(choices.bundle)
@@ -74,7 +73,7 @@ def run(path: Path, output: Path, choices: Choices, *, compared: Path | None, as
 def restored_face(backbone: Backbone, photo: Photo, wish: Wish, options: RestoreOptions) -> RestoredFace:
     """Restore one face under a progress bar."""
     prepared = prepare(backbone, photo, [wish])
-    with sampling_bar() as report:
+    with step_bar("restoring") as report:
         return restore_faces(backbone, prepared, options, progress=report)[0]
 
 
@@ -109,17 +108,6 @@ def _options(choices: Choices) -> RestoreOptions:
     changes = {} if choices.steps is None else {"steps": choices.steps}
     options = RestoreOptions.preset(choices.preset, seed=choices.seed, **changes)
     return options if choices.fidelity is None else options.with_fidelity(choices.fidelity)
-
-
-def _box(text: str | None) -> Box | None:
-    """Return X,Y,W,H as corners."""
-    if text is None:
-        return None
-    try:
-        x, y, width, height = (float(part) for part in text.split(","))
-    except ValueError:
-        raise InvalidOption(f"got --box {text!r}, wanted four numbers X,Y,W,H in pixels") from None
-    return x, y, x + width, y + height
 
 
 def _person(backbone: Backbone, choices: Choices) -> Person | None:
