@@ -70,8 +70,8 @@ class _Answer:
             headers["X-Request-ID"] = self.scope["request_id"]
             for name, value in {**_SECURITY, **self.scope.get("answer_headers", {})}.items():
                 headers.setdefault(name, value)
-            if self.scope["path"].startswith("/v1"):
-                headers.setdefault("Cache-Control", "no-store")
+            if self.scope["path"].startswith("/v1") and "no-store" not in headers.get("Cache-Control", ""):
+                headers["Cache-Control"] = "no-store"
         await self._send(message)
 
 

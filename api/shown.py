@@ -1,11 +1,13 @@
 """Rows as the resources that clients see, where more than one row is needed."""
 
 from api.dependencies import Work
+from api.schemas.admin import Tenant
 from api.schemas.common import Links
 from api.schemas.jobs import Job, Place
 from api.schemas.restorations import Restoration, RestorationFace
 from store import models, queries, restorations
 
+_SHARE = {"weight", "max_queued_jobs", "max_running_jobs", "max_identities", "suspended"}
 _JOB_COLUMNS = set(Job.model_fields) - {"queue", "links"}
 
 
@@ -27,6 +29,12 @@ def _result(row: models.Job) -> str | None:
         if row_id is not None:
             return f"/v1/{kind}/{row_id}"
     return None
+
+
+def show_tenant(row: models.Tenant) -> Tenant:
+    """Return a tenant with its share."""
+    share = {name: getattr(row.share, name) for name in _SHARE}
+    return Tenant.model_validate({"id": row.id, "name": row.name, "created_at": row.created_at, **share})
 
 
 def show_restoration(work: Work, row: models.Restoration) -> Restoration:

@@ -1,12 +1,13 @@
 """What a restoration request asks for, whether it came as JSON or as a form."""
 
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Annotated, Any
 
 from fastapi import Depends, Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
-from starlette.datastructures import UploadFile
+from starlette.datastructures import FormData, UploadFile
 
 from api.errors import Refusal
 from api.requests import ApiRequest, strict_json
@@ -38,22 +39,24 @@ class Wish:
         return [FaceChoice(identity_id=self.body.identity_id or "")]
 
 
-async def read_wish(request: Request) -> Wish:
-    """Read and check the body: exactly one photo, exactly one way to name people."""
+async def read_wish(request: Request) -> AsyncIterator[Wish]:
+    """Read and check the body: exactly one photo, exactly one way to name people; at the end close its file."""
     assert isinstance(request, ApiRequest)
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind == "multipart/form-data":
-        wish = await _from_form(request)
+        form = await request.form()
+        try:
+            yield _consistent(_from_form(form))
+        finally:
+            await form.close()
     elif kind == "application/json":
-        wish = Wish(_checked(await request.json(), strict=True), None)
+        yield _consistent(Wish(_checked(await request.json(), strict=True), None))
     else:
         detail = f"got content type {kind[:60]!r}; wanted multipart/form-data with `image`, or application/json"
         raise Refusal("unsupported_media_type", detail)
-    return _consistent(wish)
 
 
-async def _from_form(request: ApiRequest) -> Wish:
-    form = await request.form()
+def _from_form(form: FormData) -> Wish:
     files = [part for _, part in form.multi_items() if isinstance(part, UploadFile)]
     fields = {name: part for name, part in form.multi_items() if isinstance(part, str)}
     if len(files) > 1 or any(name == "image" for name in fields) or len(files) + len(fields) < len(form.multi_items()):
@@ -92,4 +95,4 @@ def _consistent(wish: Wish) -> Wish:
     return wish
 
 
-WishOf = Annotated[Wish, Depends(read_wish)]
+WishOf = Annotated[Wish, Depends(read_wish, scope="function")]

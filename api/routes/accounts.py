@@ -10,7 +10,7 @@ from api.errors import Refusal
 from api.pages import Cursor, Limit, Page, page
 from api.routes.routing import router, scope
 from api.schemas.accounts import AuditEvent, Erasure, Usage, UsageLine
-from api.schemas.common import Moment
+from api.schemas.common import GivenMoment
 from store import models, queries
 
 routes = router("account")
@@ -18,7 +18,7 @@ routes = router("account")
 
 @routes.get("/usage", response_model=Usage, openapi_extra=scope("audit:read"))
 def get_usage(
-    work: Tx, since: Annotated[Moment | None, Query()] = None, until: Annotated[Moment | None, Query()] = None
+    work: Tx, since: Annotated[GivenMoment | None, Query()] = None, until: Annotated[GivenMoment | None, Query()] = None
 ) -> Usage:
     """Sum up the tenant's work, by default of the last 30 days."""
     end = until or datetime.now(UTC)

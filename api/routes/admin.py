@@ -8,6 +8,7 @@ from api.pages import Cursor, Limit, Page, decode_cursor, paged
 from api.routes.routing import router, scope
 from api.schemas.accounts import ApiKey, ApiKeyWithSecret
 from api.schemas.admin import NewTenant, NewTenantAnswer, Queue, Tenant, TenantChange, Worker
+from api.shown import show_tenant
 from store import operators
 
 routes = router("admin")
@@ -20,7 +21,7 @@ def create_tenant(body: NewTenant, work: Tx, once: Once) -> Response:
     row, key, token = operators.create_tenant(work.session, body.name, body.weight)
     work.audit("tenant.created", row.id)
     first = ApiKeyWithSecret(**ApiKey.model_validate(key).model_dump(), key=token)
-    shown = NewTenantAnswer(**Tenant.model_validate(row).model_dump(), first_key=first)
+    shown = NewTenantAnswer(**show_tenant(row).model_dump(), first_key=first)
     return once.keep(answered(201, shown, location=f"/v1/admin/tenants/{row.id}")).response()
 
 
@@ -28,21 +29,21 @@ def create_tenant(body: NewTenant, work: Tx, once: Once) -> Response:
 def list_tenants(work: Tx, limit: Limit = 20, cursor: Cursor = None) -> Page[Tenant]:
     """List all tenants, newest first."""
     rows = operators.tenants(work.session, limit, decode_cursor(cursor))
-    return paged(rows, Tenant.model_validate, limit)
+    return paged(rows, show_tenant, limit)
 
 
 @routes.get("/admin/tenants/{tenant_id}", response_model=Tenant, openapi_extra=ADMIN)
 def get_tenant(tenant_id: str, work: Tx) -> Tenant:
     """Return one tenant."""
-    return Tenant.model_validate(operators.tenant(work.session, tenant_id))
+    return show_tenant(operators.tenant(work.session, tenant_id))
 
 
 @routes.patch("/admin/tenants/{tenant_id}", response_model=Tenant, openapi_extra=ADMIN)
 def update_tenant(tenant_id: str, body: TenantChange, work: Tx) -> Tenant:
     """Change a tenant's share, quotas or name, or suspend it: its keys stop working."""
-    row = operators.change(work.session, tenant_id, **body.model_dump(exclude_unset=True))
+    row = operators.change(work.session, tenant_id, **body.changes())
     work.audit("tenant.changed", row.id)
-    return Tenant.model_validate(row)
+    return show_tenant(row)
 
 
 @routes.get("/admin/workers", response_model=list[Worker], openapi_extra=ADMIN)

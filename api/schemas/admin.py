@@ -19,7 +19,7 @@ class NewTenant(Input):
 
 
 class TenantChange(Input):
-    """What an operator may change about a tenant."""
+    """What an operator may change about a tenant; null lifts a quota, and leaves anything else as it is."""
 
     name: Name | None = None
     weight: Weight | None = None
@@ -27,6 +27,11 @@ class TenantChange(Input):
     max_running_jobs: Count | None = None
     max_identities: Count | None = None
     suspended: bool | None = None
+
+    def changes(self) -> dict[str, Any]:
+        """Return what is to change."""
+        given = self.model_dump(exclude_unset=True)
+        return {name: value for name, value in given.items() if value is not None or name.startswith("max_")}
 
 
 class Tenant(Output):

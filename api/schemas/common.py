@@ -7,13 +7,21 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 PLAIN = r"^[^\u0000-\u001f\u007f]*$"
 """No control characters: names go into logs and pages."""
+_FIRST_YEAR, _LAST_YEAR = 1970, 2200
 
 
 def _aware(moment: datetime) -> datetime:
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
+def _of_our_time(moment: datetime) -> datetime:
+    if not _FIRST_YEAR <= moment.year < _LAST_YEAR:
+        raise ValueError(f"wanted a moment of the years {_FIRST_YEAR} to {_LAST_YEAR}")
+    return moment
+
+
 Moment = Annotated[datetime, AfterValidator(_aware)]
+GivenMoment = Annotated[Moment, AfterValidator(_of_our_time)]
 Name = Annotated[str, Field(min_length=1, max_length=200, pattern=PLAIN)]
 Text = Annotated[str, Field(max_length=2000, pattern=PLAIN)]
 Identifier = Annotated[str, Field(max_length=80, pattern=PLAIN)]

@@ -18,7 +18,7 @@ class NewIdentity(Input):
 
 
 class IdentityChange(Input):
-    """What may change about an identity; a retention may only get shorter."""
+    """What may change about an identity; a retention may only get shorter; null leaves a field as it is."""
 
     name: Name | None = None
     retention_seconds: Seconds | None = None

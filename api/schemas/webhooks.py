@@ -40,7 +40,7 @@ class NewWebhookEndpoint(Input):
 
 
 class WebhookEndpointChange(Input):
-    """What may change about an endpoint."""
+    """What may change about an endpoint; null leaves a field as it is."""
 
     url: Url | None = None
     events: Annotated[list[Event], Field(min_length=1, max_length=20)] | None = None

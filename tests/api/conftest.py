@@ -36,5 +36,8 @@ def stranger(service: Service) -> Tenant:
 
 @pytest.fixture
 def hand(service: Service) -> Hand:
-    """Does what a worker does, when it is told to, without networks."""
-    return Hand(service)
+    """Does what a worker does, when it is told to, without networks; it finds no work that others left."""
+    found = Hand(service)
+    while claim := found.claim():
+        found.fail(claim, "left_over")
+    return found
