@@ -1,0 +1,120 @@
+"""Retention: what is over goes, what no row knows is found, what is old is tidied."""
+
+from typing import Any
+
+from sqlalchemy import select, update
+
+from store import ids, outbox, people, retention, uploads, workers
+from store.columns import now
+from store.models import DataKey, Erasure, Identity, Job, JobEvent, OutboxEvent, Restoration, Upload, Worker
+from tests.store.archive import Archive, picture
+from tests.store.built import publish
+
+
+def _due(archive: Archive) -> list[outbox.Errand]:
+    """Let all errands be due, and take them."""
+    with archive.of(None) as session:
+        session.execute(update(OutboxEvent).values(available_at=now(-1)))
+        return outbox.claim(session, 100)
+
+
+def _age(archive: Archive, tenant: str, model: Any, **values: Any) -> None:
+    with archive.of(tenant) as session:
+        session.execute(update(model).values(**values))
+
+
+def test_an_upload_is_kept_for_a_day(archive: Archive) -> None:
+    """An upload has a key of its own and goes when its day is over; to expire it twice is fine."""
+    tenant = archive.tenant()
+    with archive.api.transaction(tenant) as session:
+        row = uploads.add(session, archive.safe, tenant, picture("sent ahead"))
+        assert archive.safe.get(session, tenant, row.id, row.blob or "") == b"sent ahead"
+    assert (row.expires_at - row.created_at).total_seconds() > 86_000
+    assert [(errand.kind, errand.payload) for errand in _due(archive)] == [("expire", {"id": row.id})]
+    for _ in range(2):
+        with archive.of(tenant) as session:
+            retention.expire(session, tenant, row.id)
+    assert archive.row(Upload, tenant, row.id).blob is None
+    with archive.of(tenant) as session:
+        assert session.get(DataKey, (tenant, row.id)) is None
+
+
+def test_an_expired_restoration_goes(archive: Archive) -> None:
+    """A restoration whose time is over is deleted like one that somebody deletes."""
+    tenant = archive.tenant()
+    row = archive.restoration(tenant, archive.person(tenant), expires_in=60)
+    archive.restore(archive.claim("restore")[0])
+    with archive.of(tenant) as session:
+        retention.expire(session, tenant, row.id)
+        retention.expire(session, tenant, ids.new_id("res"))
+    assert archive.row(Restoration, tenant, row.id).removed_at is not None
+
+
+def test_an_unused_person_retires(archive: Archive) -> None:
+    """A person is erased when nothing of theirs was used for their retention, counted from the last use."""
+    tenant = archive.tenant()
+    with archive.api.transaction(tenant) as session:
+        person = people.create(session, tenant, "Ada", 3600).id
+    with archive.of(tenant) as session:
+        retention.retire(session, tenant, person)
+        assert session.scalars(select(Erasure)).all() == []
+    assert [errand.kind for errand in _due(archive)] == ["retire", "retire"]
+    _age(archive, tenant, Identity, last_active_at=now(-3601))
+    with archive.of(tenant) as session:
+        retention.retire(session, tenant, person)
+        assert session.scalars(select(Erasure.reason)).all() == ["retention"]
+        retention.retire(session, tenant, person)
+
+
+def test_orphans_are_what_no_row_knows(archive: Archive) -> None:
+    """Objects that a row points to are known; all others, such as a stale worker's, are orphans."""
+    tenant = archive.tenant()
+    person = archive.person(tenant, photos=2)
+    archive.training(tenant, person)
+    publish(archive, archive.claim("train")[0])
+    archive.restoration(tenant, person)
+    archive.restore(archive.claim("restore")[0])
+    with archive.of(tenant) as session:
+        orphan = archive.safe.put(session, tenant, person, "adapter", "job/1/adapter", b"stale")
+    names = [stored.name for stored in archive.safe.blobs.list("")]
+    assert len(names) == 6
+    with archive.of(tenant) as session:
+        assert retention.orphans(session, tenant, names) == [orphan]
+
+
+def test_old_history_is_tidied(archive: Archive) -> None:
+    """Workers long gone and events of jobs long ended go; what is young stays."""
+    tenant = archive.tenant()
+    archive.person(tenant)
+    with archive.of(None) as session:
+        retention.tidy(session)
+        assert len(session.scalars(select(JobEvent)).all()) == 3
+        assert len(session.scalars(select(Worker)).all()) == 1
+        session.execute(update(Job).values(finished_at=now(-retention.HISTORY_SECONDS - 1)))
+        session.execute(update(Worker).values(last_seen_at=now(-10_000)))
+        retention.tidy(session)
+        assert session.scalars(select(JobEvent)).all() == []
+        assert session.scalars(select(Worker)).all() == []
+
+
+def test_checkpoints_nobody_went_on_from_go(archive: Archive) -> None:
+    """The checkpoint of a training that ended long ago is deleted."""
+    tenant = archive.tenant()
+    job_id = archive.training(tenant, archive.person(tenant))
+    ended = {"state": "failed", "checkpoint_blob": "blob", "finished_at": now(-retention.CHECKPOINT_SECONDS - 1)}
+    _age(archive, tenant, Job, **ended)
+    with archive.of(tenant) as session:
+        retention.tidy_tenant(session, tenant)
+    assert archive.job(tenant, job_id).checkpoint_blob is None
+    assert ("delete_blobs", {"prefix": "blob"}) in [(errand.kind, errand.payload) for errand in _due(archive)]
+
+
+def test_a_worker_reports_and_leaves(archive: Archive) -> None:
+    """A worker that reports gets its orders; one that left, or was forgotten, is told to drain."""
+    with archive.of(None) as session:
+        row = workers.register(session, "cuda", "mini", {"base_digest": "b"})
+        orders = workers.beat(session, row.id, "busy", {"base_digest": "b", "busy": 0.9})
+        assert (orders.draining, list(orders.evictions)) == (False, [])
+        assert session.get_one(Worker, row.id, populate_existing=True).state == "busy"
+        workers.leave(session, row.id)
+        assert workers.beat(session, row.id, "busy").draining
