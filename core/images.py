@@ -19,6 +19,7 @@ FORMATS = ("JPEG", "PNG", "WEBP", "HEIF")
 MAX_BYTES = 20 * 2**20
 MAX_PIXELS = 40_000_000
 MIN_SIDE, MAX_SIDE = 32, 8192
+MAX_SCANS = 32  # of a JPEG: cameras write one, progressive files about ten
 _ENCODERS: dict[str, tuple[str, dict[str, Any]]] = {
     "png": ("PNG", {}),
     "jpeg": ("JPEG", {"quality": 95, "subsampling": 0}),
@@ -48,6 +49,7 @@ def read_photo(data: bytes) -> Photo:
         with warnings.catch_warnings(), Image.open(io.BytesIO(data), formats=FORMATS) as image:
             warnings.simplefilter("ignore")  # Pillow warns of damaged metadata, which is dropped here anyway
             _check_header(image)
+            _check_scans(image, data)
             profile = _checked_profile(image.info.get("icc_profile"), image.mode)
             upright = ImageOps.exif_transpose(image)
             pixels = np.asarray(_flattened(upright))
@@ -117,6 +119,13 @@ def _check_header(image: Image.Image) -> None:
         raise UnreadableImage(f"got an image of {width}x{height} pixels, wanted sides of at least {MIN_SIDE}")
     if getattr(image, "n_frames", 1) > 1:
         raise UnreadableImage(f"got an image of {image.n_frames} frames, wanted a single one")  # type: ignore[attr-defined]
+
+
+def _check_scans(image: Image.Image, data: bytes) -> None:
+    """Refuse a JPEG that would be painted over again and again: each scan costs as much as a whole picture."""
+    # In coded data 0xFF is never followed by 0xDA, so that every such pair begins a scan.
+    if image.format == "JPEG" and (scans := data.count(b"\xff\xda")) > MAX_SCANS:
+        raise UnreadableImage(f"got a JPEG of {scans} scans, wanted at most {MAX_SCANS}; save it anew")
 
 
 def _checked_profile(profile: bytes | None, mode: str) -> bytes | None:

@@ -36,6 +36,7 @@ class Heart:
         self._lock = threading.Lock()
         self._ended = threading.Event()
         self._kept_until = time.monotonic()
+        self._looked = 0.0
         self.worker_id = ""
 
     @contextlib.contextmanager
@@ -69,8 +70,11 @@ class Heart:
         with self._lock:
             self._held.pop(held.claim.lease.job_id, None)
 
-    def look(self) -> None:
+    def look(self, at_most_every: float = 0.0) -> None:
         """See now, and not at the next beat, whether a job is to stop; a database that is away says nothing."""
+        if time.monotonic() - self._looked < at_most_every:
+            return
+        self._looked = time.monotonic()
         held = self._all_held()
         try:
             with self._database.transaction(None, read_only=True) as session:

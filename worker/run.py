@@ -29,7 +29,7 @@ class Run:
         self.ended = False  # by now it is canceled, failed, given back or published
         self._started = time.monotonic()
         self._paused = 0.0
-        self._looked = self._reported = -1e9
+        self._reported = -1e9
         self._written: list[str] = []
 
     @property
@@ -51,10 +51,7 @@ class Run:
 
     def stopped(self) -> bool:
         """Say whether to stop, by the latest news; asked at every step, it looks a few times a second."""
-        now = time.monotonic()
-        if now - self._looked >= self.parts.options.look_seconds:
-            self._looked = now
-            self.parts.heart.look()
+        self.parts.heart.look(self.parts.options.look_seconds)
         return self.held.order != "go"
 
     def progress(self, phase: str, step: int, total: int, **figures: float) -> None:

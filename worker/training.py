@@ -97,12 +97,14 @@ class Training:
 
     def _should_stop(self) -> bool:
         """Between two steps, with the injector out of the UNet: let short jobs past, then say whether to stop."""
+        if self._run.parts.bell.stopped:
+            return True
         now = time.monotonic()
         if now >= self._mine_until and now - self._asked >= self._run.parts.options.look_seconds:
             took = self._run.elsewhere(self._let_past)
             self._asked = time.monotonic()
             self._mine_until = self._asked + took * _SHARE
-        return self._run.stopped() or self._run.parts.bell.stopped
+        return self._run.stopped()
 
     def _report(self, done: TrainProgress) -> None:
         figures = {"loss": done.loss} | done.parts

@@ -131,6 +131,17 @@ def test_several_frames() -> None:
         read_photo(data)
 
 
+def test_a_jpeg_of_many_scans() -> None:
+    """A JPEG that repeats its scans is refused before it is decoded; a progressive one is not."""
+    buffer = io.BytesIO()
+    Image.new("RGB", (64, 64), "red").save(buffer, "JPEG", progressive=True)
+    data = buffer.getvalue()
+    assert read_photo(data).size == (64, 64)
+    last = data.rindex(b"\xff\xda")
+    with pytest.raises(UnreadableImage, match="scans"):
+        read_photo(data[:-2] + data[last:-2] * 40 + data[-2:])
+
+
 def test_file_errors_name_the_file(tmp_path: Path) -> None:
     """A file that is not there, a folder, and a file that is no image are all named."""
     (tmp_path / "text.jpg").write_text("no image")
