@@ -12,7 +12,7 @@ from store.adapter_bytes import read_label
 from store.columns import now
 from store.errors import StateConflict
 from store.leases import Lease
-from store.models import LIVE, Adapter, Eviction, Identity, Job
+from store.models import LIVE, Adapter, Identity, Job
 from store.safe import Safe
 
 
@@ -89,7 +89,7 @@ def remove(session: Session, row: Adapter) -> None:
         raise StateConflict("got an adapter that is being trained, wanted one that is done; cancel its job first")
     if row.blob is not None:
         outbox.add(session, row.tenant_id, "delete_blobs", {"prefix": row.blob})
-    session.add(Eviction(tenant_id=row.tenant_id, owner_id=row.id))
+    workers.evict(session, row.tenant_id, row.id)
     bury(row)
     session.flush()
 

@@ -53,8 +53,14 @@ def record(session: Session, identity: Identity, agreement: Agreement) -> Consen
 
 
 def require(session: Session, identity: Identity, purpose: str) -> None:
-    """ConsentRequired where no live record covers the purpose; StateConflict for a person who is being erased."""
-    people.require_present(identity)
+    """ConsentRequired where no live record covers the purpose; StateConflict for a person who is being erased.
+
+    The person's row stays locked to the end of the transaction: an erasure that begins meanwhile waits, and then sees
+    what was started here.
+    """
+    key = (Identity.tenant_id == identity.tenant_id, Identity.id == identity.id)
+    locked = select(Identity).where(*key).with_for_update(key_share=True)
+    people.require_present(session.scalars(locked.execution_options(populate_existing=True)).one())
     if purpose not in live_purposes(session, identity.tenant_id, identity.id):
         raise ConsentRequired(
             f"got an identity without a live consent to {purpose}, wanted one; "

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from store.errors import InsecureSettings
@@ -77,9 +78,19 @@ def acting_as(session: Session, role: Role) -> Iterator[None]:
     session.flush()
     before = session.scalar(text("SELECT current_user"))
     session.execute(text(f"SET LOCAL ROLE idprefer_{role}"))
-    yield
-    session.flush()
-    session.execute(text("SELECT set_config('role', :role, true)"), {"role": before})
+    try:
+        yield
+        session.flush()
+    except DBAPIError:
+        raise  # the transaction is over, and the role with it
+    except BaseException:
+        _take_role(session, before)
+        raise
+    _take_role(session, before)
+
+
+def _take_role(session: Session, role: str | None) -> None:
+    session.execute(text("SELECT set_config('role', :role, true)"), {"role": role})
 
 
 @contextmanager

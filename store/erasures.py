@@ -20,7 +20,6 @@ from store.models import (
     Adapter,
     Consent,
     Erasure,
-    Eviction,
     IdempotencyKey,
     Identity,
     Job,
@@ -60,9 +59,7 @@ def begin(session: Session, identity: Identity, reason: str) -> Erasure:
     counts["adapters"] = _bury_adapters(session, tenant_id, identity.id)
     counts["keys"] = destroy_keys(session, tenant_id, [identity.id]) + counts["restorations"]
     counts["kept_answers"] = _forget_answers(session, tenant_id, identity.id)
-    eviction = Eviction(tenant_id=tenant_id, owner_id=identity.id)
-    session.add(eviction)
-    session.flush()
+    eviction = workers.evict(session, tenant_id, identity.id)
     row = Erasure(
         tenant_id=tenant_id, identity_id=identity.id, reason=reason, counts=counts, eviction=eviction.sequence
     )

@@ -6,7 +6,7 @@ from sqlalchemy.orm import Session
 from store import outbox
 from store.columns import now
 from store.errors import InvalidRequest, QuotaExceeded, StateConflict
-from store.models import Identity, TenantShare
+from store.models import Identity, RestorationFace, TenantShare
 
 
 def create(session: Session, tenant_id: str, name: str, retention_seconds: int | None = None) -> Identity:
@@ -38,6 +38,7 @@ def change(session: Session, row: Identity, name: str | None, retention_seconds:
             )
         row.retention_seconds = retention_seconds
         _plan_retirement(session, row)
+        _shorten_results(session, row)
     session.flush()
 
 
@@ -60,3 +61,10 @@ def touch(session: Session, tenant_id: str, identity_id: str) -> None:
 def _plan_retirement(session: Session, row: Identity) -> None:
     if row.retention_seconds is not None:
         outbox.add(session, row.tenant_id, "retire", {"id": row.id}, row.retention_seconds)
+
+
+def _shorten_results(session: Session, row: Identity) -> None:
+    """Have it looked at anew how long the person's restorations may be kept."""
+    mine = (RestorationFace.tenant_id == row.tenant_id, RestorationFace.identity_id == row.id)
+    for restoration_id in session.scalars(select(RestorationFace.restoration_id).where(*mine)).all():
+        outbox.add(session, row.tenant_id, "expire", {"id": restoration_id})

@@ -53,6 +53,8 @@ class Result:
 
 def start(session: Session, tenant_id: str, faces: Sequence[Face], settings: Settings) -> Restoration:
     """Queue a restoration; each person's adapter is settled here, so that nothing falls back silently later."""
+    for face in sorted(faces, key=lambda face: face.identity.id):  # in this order: nobody waits in a circle
+        consents.require(session, face.identity, "restore")
     adapters = [_adapter(session, face.identity, settings.tier) for face in faces]
     row = Restoration(
         tenant_id=tenant_id, job_id=new_id("job"), tier=settings.tier, preset=settings.preset,
@@ -76,6 +78,9 @@ def start(session: Session, tenant_id: str, faces: Sequence[Face], settings: Set
         warm_key=next((adapter.id for adapter in adapters if adapter), None),
     )  # fmt: skip
     ledger.enqueue(session, job, settings.deadline_seconds)
+    seconds = kept_seconds(session, row)
+    if seconds is not None:
+        outbox.add(session, tenant_id, "expire", {"id": row.id}, seconds)
     session.refresh(row)
     return row
 
@@ -96,10 +101,9 @@ def publish(session: Session, lease: Lease, result: Result, metrics: dict[str, f
         if face.identity_id in result.faces:
             box, evidence = result.faces[face.identity_id]
             face.box, face.evidence = list(box) if box is not None else face.box, dict(evidence)
-    seconds = _kept_seconds(session, row)
+    seconds = kept_seconds(session, row)
     if seconds is not None:
         row.expires_at = now(seconds)
-        outbox.add(session, row.tenant_id, "expire", {"id": row.id}, seconds)
     data = {"restoration_id": row.id, "job_id": job.id}
     outbox.add(session, row.tenant_id, "webhook", {"type": "restoration.ready", "data": data})
     session.flush()
@@ -135,9 +139,16 @@ def remove(session: Session, row: Restoration) -> None:
     session.flush()
 
 
+def kept_seconds(session: Session, row: Restoration) -> int | None:
+    """Return the shortest of all retentions that hold for a restoration, counted from the end of its job."""
+    own = [face.identity_id for face in queries.faces(session, row)]
+    mine = (Identity.tenant_id == row.tenant_id, Identity.id.in_(own))
+    limits = [row.expires_in, *session.scalars(select(Identity.retention_seconds).where(*mine))]
+    return min((limit for limit in limits if limit is not None), default=None)
+
+
 def _adapter(session: Session, identity: Identity, tier: str) -> Adapter | None:
     """Return the adapter that a person is restored with; None for the instant tier."""
-    consents.require(session, identity, "restore")
     adapter = None
     if tier != "instant":
         active = (Adapter.tenant_id == identity.tenant_id, Adapter.identity_id == identity.id, Adapter.active.is_(True))
@@ -150,11 +161,3 @@ def _adapter(session: Session, identity: Identity, tier: str) -> Adapter | None:
     if not references.accepted(session, identity.tenant_id, identity.id):
         raise NoUsableReference("got an identity without an accepted photo, wanted one or more; add references first")
     return None
-
-
-def _kept_seconds(session: Session, row: Restoration) -> int | None:
-    """Return the shortest of all retentions that hold for a restoration."""
-    own = [face.identity_id for face in queries.faces(session, row)]
-    mine = (Identity.tenant_id == row.tenant_id, Identity.id.in_(own))
-    limits = [row.expires_in, *session.scalars(select(Identity.retention_seconds).where(*mine))]
-    return min((limit for limit in limits if limit is not None), default=None)

@@ -6,7 +6,7 @@ from sqlalchemy import delete, or_, select, update
 from sqlalchemy.orm import Session
 
 from store import erasures, outbox, replays, restorations, uploads
-from store.columns import age
+from store.columns import age, now
 from store.ids import kind_of
 from store.models import (
     ENDED,
@@ -28,7 +28,7 @@ CHECKPOINT_SECONDS = 7 * 86_400.0
 
 
 def expire(session: Session, tenant_id: str, row_id: str) -> None:
-    """Delete a restoration or an upload whose time is over."""
+    """Delete a restoration or an upload whose time is over; else look again when it may be."""
     key = {"tenant_id": tenant_id, "id": row_id}
     if kind_of(row_id) == "upl":
         upload = session.get(Upload, key)
@@ -36,8 +36,13 @@ def expire(session: Session, tenant_id: str, row_id: str) -> None:
             uploads.remove(session, upload)
         return
     restoration = session.get(Restoration, key)
-    if restoration is not None and restoration.removed_at is None:
+    if restoration is None or restoration.removed_at is not None:
+        return
+    left = _seconds_left(session, restoration)
+    if left is not None and left <= 0:
         restorations.remove(session, restoration)
+    elif left is not None:
+        outbox.add(session, tenant_id, "expire", {"id": row_id}, left)
 
 
 def retire(session: Session, tenant_id: str, identity_id: str) -> None:
@@ -93,3 +98,17 @@ def tidy_tenant(session: Session, tenant_id: str) -> None:
         .values(checkpoint_blob=None, checkpoint_step=None)
         .execution_options(synchronize_session=False)
     )
+
+
+def _seconds_left(session: Session, row: Restoration) -> float | None:
+    """Return for how long a restoration may be kept from now on; None for as long as its owner likes."""
+    kept = restorations.kept_seconds(session, row)
+    if kept is None:
+        return None
+    ended = session.scalar(select(age(Job.finished_at)).where(Job.tenant_id == row.tenant_id, Job.id == row.job_id))
+    if ended is None:  # it counts from the end of the job
+        return float(kept)
+    if row.expires_at is not None:
+        row.expires_at = now(kept - ended)
+        session.flush()
+    return kept - ended

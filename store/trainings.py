@@ -28,13 +28,7 @@ def start(session: Session, identity: Identity, wish: Wish) -> Job:
     photos = references.accepted(session, tenant_id, identity.id)
     if not photos:
         raise NoUsableReference("got an identity without an accepted photo, wanted one or more; add references first")
-    # Locked, so that two requests at once cannot both find none.
-    session.execute(
-        select(Identity.id).where(Identity.tenant_id == tenant_id, Identity.id == identity.id).with_for_update()
-    )
-    live = (Job.tenant_id == tenant_id, Job.identity_id == identity.id, Job.kind == "train", Job.state.in_(LIVE))
-    if session.scalar(select(Job.id).where(*live).limit(1)) is not None:
-        raise StateConflict("got a training beside one that is on its way, wanted one at a time; wait, or cancel it")
+    require_no_other(session, tenant_id, identity.id)
     options = {
         "preset": wish.preset, "steps": wish.steps, "seed": wish.seed, "activate": wish.activate,
         "reference_ids": [photo.id for photo in photos],
@@ -48,3 +42,10 @@ def start(session: Session, identity: Identity, wish: Wish) -> Job:
     people.touch(session, tenant_id, identity.id)
     session.flush()
     return job
+
+
+def require_no_other(session: Session, tenant_id: str, identity_id: str) -> None:
+    """StateConflict where a training of this person is on its way; the person's row must be locked."""
+    live = (Job.tenant_id == tenant_id, Job.identity_id == identity_id, Job.kind == "train", Job.state.in_(LIVE))
+    if session.scalar(select(Job.id).where(*live).limit(1)) is not None:
+        raise StateConflict("got a training beside one that is on its way, wanted one at a time; wait, or cancel it")

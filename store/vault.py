@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from sqlalchemy import select
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from store.errors import InsecureSettings, Shredded, Tampered
@@ -92,12 +93,12 @@ class Vault:
         return OwnerKey(tenant_id, owner_id, _unwrap(tenant_key, row.wrapped, tenant_id, owner_id))
 
     def new_key(self, session: Session, tenant_id: str, owner_id: str) -> OwnerKey:
-        """Make an owner's data key."""
+        """Make an owner's data key, or return the one that somebody else makes at this very moment."""
         secret = os.urandom(KEY_BYTES)
         wrapped = _wrap(self._tenant_key(session, tenant_id), secret, tenant_id, owner_id)
-        session.add(DataKey(tenant_id=tenant_id, owner_id=owner_id, wrapped=wrapped))
-        session.flush()
-        return OwnerKey(tenant_id, owner_id, secret)
+        if _is_first(session, DataKey(tenant_id=tenant_id, owner_id=owner_id, wrapped=wrapped)):
+            return OwnerKey(tenant_id, owner_id, secret)
+        return self.key(session, tenant_id, owner_id)
 
     def tenant_key(self, session: Session, tenant_id: str) -> OwnerKey:
         """Return the key for what belongs to the tenant itself, such as webhook secrets."""
@@ -135,9 +136,19 @@ class Vault:
     def _new_tenant_key(self, session: Session, tenant_id: str) -> bytes:
         secret = os.urandom(KEY_BYTES)
         wrapped = _wrap(self._roots[self._current], secret, tenant_id, tenant_id)
-        session.add(DataKey(tenant_id=tenant_id, owner_id=tenant_id, wrapped=wrapped, root_id=self._current))
-        session.flush()
-        return secret
+        row = DataKey(tenant_id=tenant_id, owner_id=tenant_id, wrapped=wrapped, root_id=self._current)
+        return secret if _is_first(session, row) else self._tenant_key(session, tenant_id)
+
+
+def _is_first(session: Session, row: DataKey) -> bool:
+    """Whether nobody else has made this key; whoever is doing so is waited for."""
+    try:
+        with session.begin_nested():
+            session.add(row)
+            session.flush()
+    except IntegrityError:
+        return False
+    return True
 
 
 def destroy_keys(session: Session, tenant_id: str, owner_ids: Sequence[str]) -> int:

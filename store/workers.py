@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import delete, select, text, update
 from sqlalchemy.orm import Session
 
 from store.columns import age, now
@@ -50,6 +50,20 @@ def beat(session: Session, worker_id: str, state: str, details: Mapping[str, Any
         return Orders(True, [])
     later = select(Eviction).where(Eviction.sequence > row.evicted_through).order_by(Eviction.sequence)
     return Orders(row.draining, session.scalars(later).all())
+
+
+def evict(session: Session, tenant_id: str, owner_id: str) -> Eviction:
+    """Tell all workers to drop an adapter, or all of an identity's, from their caches.
+
+    Numbers must appear in their order, or a worker that has heard of a later one would never hear of an earlier one;
+    so whoever evicts at the same time waits for this commit.
+    """
+    if session.get_bind().dialect.name == "postgresql":
+        session.execute(text("SELECT pg_advisory_xact_lock(hashtext('idprefer evictions'))"))
+    row = Eviction(tenant_id=tenant_id, owner_id=owner_id)
+    session.add(row)
+    session.flush()
+    return row
 
 
 def evicted(session: Session, worker_id: str, through_sequence: int) -> None:

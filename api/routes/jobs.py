@@ -14,7 +14,7 @@ from api.pages import Cursor, Limit, Page, page
 from api.routes.routing import router, scope
 from api.schemas.jobs import Job, JobEvent, Kind, State
 from api.shown import show_job
-from store import ledger, models, queries
+from store import ledger, models, queries, retries
 
 routes = router("jobs")
 READ = scope("identities:read", "restorations:read")
@@ -93,7 +93,7 @@ def cancel_job(job_id: str, work: Tx, once: Once) -> Response:
 def retry_job(job_id: str, work: Tx, once: Once) -> Response:
     """Queue a failed, canceled or expired job again; a training goes on from its checkpoint."""
     row = own(work, models.Job, job_id)
-    job = ledger.retry(work.session, row)
+    job = retries.retry(work.session, row)
     work.ring(job.kind)
     work.audit("job.retried", row.id)
     return once.keep(answered(202, show_job(work, job), location=f"/v1/jobs/{job.id}", retry_after="2")).response()

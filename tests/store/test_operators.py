@@ -1,6 +1,7 @@
 """What operators see and do, over all tenants."""
 
 import pytest
+from sqlalchemy import text
 
 from store import keys, operators, queries
 from store.errors import NotFound
@@ -74,3 +75,5 @@ def test_a_worker_is_drained(archive: Archive) -> None:
         assert [row.id for row in operators.workers(session)] == [archive.worker_id]
         with pytest.raises(NotFound, match="no worker"):
             operators.drain(session, "wrk_none")
+        if not archive.api.is_sqlite:
+            assert session.scalar(text("SELECT current_user")) == "idprefer_api"

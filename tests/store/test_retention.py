@@ -2,9 +2,10 @@
 
 from typing import Any
 
+import pytest
 from sqlalchemy import select, update
 
-from store import ids, outbox, people, retention, uploads, workers
+from store import ids, ledger, outbox, people, retention, uploads, workers
 from store.columns import now
 from store.models import DataKey, Erasure, Identity, Job, JobEvent, OutboxEvent, Restoration, Upload, Worker
 from tests.store.archive import Archive, picture
@@ -39,15 +40,44 @@ def test_an_upload_is_kept_for_a_day(archive: Archive) -> None:
         assert session.get(DataKey, (tenant, row.id)) is None
 
 
-def test_an_expired_restoration_goes(archive: Archive) -> None:
-    """A restoration whose time is over is deleted like one that somebody deletes."""
+@pytest.mark.parametrize("succeeds", [True, False])
+def test_an_expired_restoration_goes(archive: Archive, succeeds: bool) -> None:
+    """A restoration is deleted when its time after the end of its job is over, however it ended, and not before."""
     tenant = archive.tenant()
     row = archive.restoration(tenant, archive.person(tenant), expires_in=60)
+
+    def expired() -> bool:
+        with archive.of(tenant) as session:
+            retention.expire(session, tenant, row.id)
+            retention.expire(session, tenant, ids.new_id("res"))
+        return archive.row(Restoration, tenant, row.id).removed_at is not None
+
+    assert not expired()
+    claim = archive.claim("restore")[0]
+    if succeeds:
+        archive.restore(claim)
+    else:
+        with archive.of(None) as session:
+            ledger.fail(session, claim.lease, "no_face", "got no face, wanted one")
+    assert not expired()
+    _age(archive, tenant, Job, finished_at=now(-61))
+    assert expired()
+
+
+def test_a_shorter_retention_holds_for_old_results(archive: Archive) -> None:
+    """When a person's retention is shortened, what they have already goes earlier too."""
+    tenant = archive.tenant()
+    person = archive.person(tenant)
+    row = archive.restoration(tenant, person, expires_in=7200)
     archive.restore(archive.claim("restore")[0])
-    with archive.of(tenant) as session:
-        retention.expire(session, tenant, row.id)
-        retention.expire(session, tenant, ids.new_id("res"))
-    assert archive.row(Restoration, tenant, row.id).removed_at is not None
+    with archive.api.transaction(tenant) as session:
+        people.change(session, session.get_one(Identity, (tenant, person)), None, 600)
+    for errand in _due(archive):
+        if errand.kind == "expire":
+            with archive.of(tenant) as session:
+                retention.expire(session, tenant, errand.payload["id"])
+    done = archive.row(Restoration, tenant, row.id)
+    assert (done.expires_at - archive.job(tenant, row.job_id).finished_at).total_seconds() == pytest.approx(600, abs=2)
 
 
 def test_an_unused_person_retires(archive: Archive) -> None:

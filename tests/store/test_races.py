@@ -1,0 +1,85 @@
+"""Requests that come at once, on a database where they really do."""
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from store import consents, erasures, people, references
+from store.errors import StateConflict
+from store.models import DataKey, Identity, Job
+from tests.store.archive import AGREEMENT, Archive, picture
+
+
+def _at_once(*deeds: Callable[[], object]) -> list[object]:
+    """Do things at the same time; return what each returned or raised."""
+
+    def outcome(deed: Callable[[], object]) -> object:
+        try:
+            return deed()
+        except StateConflict as error:
+            return error
+
+    with ThreadPoolExecutor(len(deeds)) as pool:
+        return list(pool.map(outcome, deeds))
+
+
+def test_first_photos_that_come_at_once(archive: Archive) -> None:
+    """The first photos of a new tenant's people make one key for the tenant and one for each person."""
+    tenant = archive.tenant()
+    ids = []
+    with archive.api.transaction(tenant) as session:
+        for name in ("Ada", "Grace"):
+            row = people.create(session, tenant, name)
+            consents.record(session, row, AGREEMENT)
+            ids.append(row.id)
+
+    def add(person: str, content: str) -> str:
+        with archive.api.transaction(tenant) as session:
+            row = session.get_one(Identity, (tenant, person))
+            return references.add(session, archive.safe, row, picture(content)).blob or ""
+
+    blobs = _at_once(*(lambda p=person, n=n: add(p, f"{p} {n}") for person in ids for n in range(2)))
+    with archive.of(tenant) as session:
+        assert set(session.scalars(select(DataKey.owner_id))) == {tenant, *ids}
+        for blob in blobs:
+            assert archive.safe.get(session, tenant, str(blob).split("/")[1], str(blob))
+
+
+def test_one_training_of_two_that_come_at_once(archive: Archive) -> None:
+    """Of simultaneous requests for a training of one person one starts, and the others are refused."""
+    tenant = archive.tenant()
+    person = archive.person(tenant)
+    outcomes = _at_once(*[lambda: archive.training(tenant, person)] * 4)
+    assert sum(isinstance(outcome, StateConflict) for outcome in outcomes) == 3
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_nothing_starts_behind_an_erasures_back(archive: Archive) -> None:
+    """An erasure waits for what is just being started, and stops it; what comes after it is refused."""
+    tenant = archive.tenant()
+    person = archive.person(tenant)
+    erased = threading.Event()
+
+    def identity(session: Session) -> Identity:
+        return session.get_one(Identity, (tenant, person))
+
+    def erase() -> None:
+        with archive.api.transaction(tenant) as session:
+            erasures.begin(session, identity(session), "requested")
+        erased.set()
+
+    other = threading.Thread(target=erase)
+    with archive.api.transaction(tenant) as session:
+        consents.require(session, identity(session), "train")
+        other.start()
+        assert not erased.wait(0.5)
+        session.add(Job(tenant_id=tenant, kind="train", identity_id=person))
+    other.join(10)
+    with archive.api.transaction(tenant) as session:
+        assert set(session.scalars(select(Job.state))) == {"succeeded", "canceled"}
+        with pytest.raises(StateConflict, match="being erased"):
+            consents.require(session, identity(session), "train")
