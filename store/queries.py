@@ -20,7 +20,7 @@ def one(session: Session, model: type[Row], tenant_id: str, row_id: str) -> Row 
     if len(row_id) > _LONGEST_ID or "\0" in row_id:
         return None
     row = session.get(model, {"tenant_id": tenant_id, "id": row_id})
-    if row is not None and _is_tombstone(row):
+    if row is not None and is_tombstone(row):
         raise Gone(f"got the id of a {model.__name__.lower()} that has been deleted, wanted one that is there")
     return row
 
@@ -93,7 +93,8 @@ def _present(model: type[Owned]) -> list[ColumnElement[bool]]:
     return [model.removed_at.is_(None)] if issubclass(model, Removable) else []
 
 
-def _is_tombstone(row: Owned) -> bool:
+def is_tombstone(row: Owned) -> bool:
+    """Whether of a row only the memory is left that it was there."""
     if isinstance(row, Identity):
         return row.erased_at is not None
     return isinstance(row, Removable) and row.removed_at is not None

@@ -3,7 +3,7 @@
 from sqlalchemy.orm import Session
 
 from store import consents, ledger, queries, trainings
-from store.columns import Owned, Removable
+from store.columns import Owned
 from store.errors import Gone
 from store.models import LIVE, Adapter, Identity, Job, Reference, Restoration
 
@@ -29,7 +29,7 @@ def _people(session: Session, job: Job) -> set[str]:
     people = {job.identity_id} if job.identity_id else set()
     for model, row_id in named.items():
         row = session.get(model, {"tenant_id": job.tenant_id, "id": row_id}) if row_id else None
-        if isinstance(row, Removable) and row.removed_at is not None:
+        if row is not None and queries.is_tombstone(row):
             raise Gone(
                 f"got a job whose {model.__name__.lower()} has been deleted, wanted one that is there; start anew"
             )
