@@ -66,12 +66,44 @@ def test_pack_without_a_detector(tiny_folder: Path) -> None:
         FaceDetector(tiny_folder / "faces")
 
 
+def boxed(x0: float, y0: float, x1: float, y1: float, score: float = 1.0) -> Face:
+    """Return a face of which only box and score matter."""
+    return Face((x0, y0, x1, y1), np.zeros((5, 2)), score)
+
+
+class Found:
+    """A detector's network that finds what it is told."""
+
+    def __init__(self, *faces: Face) -> None:
+        self._faces = faces
+
+    def detect(self, _: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return boxes with scores (n, 5) and landmarks (n, 5, 2), as insightface does."""
+        boxes = np.array([(*face.box, face.score) for face in self._faces]).reshape(-1, 5)
+        return boxes, np.zeros((len(boxes), 5, 2))
+
+
+@pytest.mark.parametrize(
+    ("faces", "kept"),
+    [
+        ([boxed(0, 0, 100, 100, 0.7), boxed(30, 30, 60, 60, 0.75)], [0]),  # an eye a little surer than its face
+        ([boxed(0, 0, 400, 400, 0.51), boxed(30, 30, 70, 70, 0.9), boxed(200, 30, 240, 70, 0.9)], [1, 2]),  # a crowd
+        ([boxed(0, 0, 100, 100, 0.8), boxed(60, 0, 160, 100, 0.8)], [0, 1]),  # cheek to cheek
+        ([boxed(100, 100, 50, 40, 0.9), boxed(0, 0, 80, 80, 0.6)], [1]),  # inside out
+        ([boxed(10, 10, 10, 60, 0.9)], []),  # without width
+    ],
+)
+def test_parts_are_no_faces(
+    detector: FaceDetector, monkeypatch: pytest.MonkeyPatch, faces: list[Face], kept: list[int]
+) -> None:
+    """Of a face and its parts the face is kept, neighbours are both kept, and boxes that are none are not."""
+    monkeypatch.setattr(detector._analysis, "det_model", Found(*faces))
+    found = detector.detect(np.zeros((64, 64, 3), np.uint8))
+    assert sorted(face.box for face in found) == sorted(faces[i].box for i in kept)
+
+
 def test_overlap() -> None:
     """Intersection over union: the same box 1, half of one a third, apart 0."""
-
-    def boxed(*box: float) -> Face:
-        return Face((box[0], box[1], box[2], box[3]), np.zeros((5, 2)), 1.0)
-
     one = boxed(0, 0, 10, 10)
     assert overlap(one, one) == 1
     assert overlap(one, boxed(5, 0, 15, 10)) == pytest.approx(1 / 3)
