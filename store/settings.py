@@ -2,7 +2,10 @@
 
 import base64
 import binascii
+import os
 import secrets
+import tempfile
+from contextlib import suppress
 from pathlib import Path
 from typing import Literal, Self
 
@@ -94,8 +97,18 @@ def _with_own_secrets(settings: Settings) -> Settings:
     path = settings.data_dir / _SECRETS
     settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     if not path.exists():
-        root = base64.b64encode(secrets.token_bytes(KEY_BYTES)).decode()
-        text = f"IDPREFER_ROOT_KEYS={root}\nIDPREFER_SESSION_SECRET={secrets.token_urlsafe(KEY_BYTES)}\n"
-        path.touch(mode=0o600)
-        path.write_text(text)
+        _write_once(path)
     return Settings(_env_file=path, data_dir=settings.data_dir, mode="embedded")  # type: ignore[call-arg]
+
+
+def _write_once(path: Path) -> None:
+    """Write secrets that nobody else has; of processes that start at the same time, the first one's stay."""
+    root = base64.b64encode(secrets.token_bytes(KEY_BYTES)).decode()
+    handle, partial = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")  # for this user's eyes only
+    with os.fdopen(handle, "w") as file:
+        file.write(f"IDPREFER_ROOT_KEYS={root}\nIDPREFER_SESSION_SECRET={secrets.token_urlsafe(KEY_BYTES)}\n")
+        file.flush()
+        os.fsync(file.fileno())
+    with suppress(FileExistsError):
+        path.hardlink_to(partial)
+    Path(partial).unlink()

@@ -2,6 +2,7 @@
 
 import base64
 import stat
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -39,6 +40,14 @@ def test_the_embedded_default_needs_nothing(tmp_path: Path) -> None:
     assert stat.S_IMODE((tmp_path / "data" / "secrets.env").stat().st_mode) == 0o600
     assert isinstance(open_blobs(first), LocalBlobs)
     assert load(tmp_path / "other").root_key_list() != first.root_key_list()
+
+
+def test_processes_that_start_at_once_agree(tmp_path: Path) -> None:
+    """Of several first starts at the same moment all find the same secrets, and nothing else is left behind."""
+    with ThreadPoolExecutor(4) as pool:
+        loaded = list(pool.map(lambda _: load(tmp_path / "data").root_key_list(), range(8)))
+    assert all(keys == loaded[0] for keys in loaded)
+    assert [path.name for path in (tmp_path / "data").iterdir()] == ["secrets.env"]
 
 
 def test_production_reads_the_environment(environment: pytest.MonkeyPatch) -> None:
