@@ -9,6 +9,7 @@ class Bell:
     def __init__(self) -> None:
         self._rung = threading.Event()
         self._stopped = threading.Event()
+        self.awake = False  # whether anybody listens yet: before that, nothing can have been begun
 
     def ring(self) -> None:
         """Wake whoever waits."""

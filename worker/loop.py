@@ -34,6 +34,7 @@ class Worker:
     def alive(self) -> Iterator[None]:
         """Load the networks, and be one of the workers meanwhile."""
         backbone = self._parts.networks.backbone  # before anything is claimed: a bad bundle fails the worker, not jobs
+        self._bell.awake = True
         with self._parts.heart.beating(backbone, self._bell.stop):
             log.info("worker_ready", worker_id=self._parts.heart.worker_id, bundle=backbone.name)
             yield

@@ -121,5 +121,7 @@ def _listen(pipe: Connection, bell: Bell) -> None:
             pipe.recv_bytes()
         except (EOFError, OSError):
             bell.stop()
+            if not bell.awake:
+                os._exit(0)  # still loading networks, which nobody needs any more
             return
         bell.ring()

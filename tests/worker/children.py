@@ -5,19 +5,12 @@ import signal
 from functools import partial
 from pathlib import Path
 
-from core import options as core_options
-from core import precision
-from store import ledger
-from store.settings import Settings
-from worker import process
 from worker.bell import Bell
-from worker.options import WorkerOptions
-
-LEASE_SECONDS = 2.0
 
 
 def write_down(folder: Path, bell: Bell) -> None:
     """Write one line for each ring, and a last one when it is time to stop."""
+    bell.awake = True
     with (folder / str(os.getpid())).open("a", buffering=1) as file:
         file.write("born\n")
         while not bell.stopped:
@@ -33,6 +26,7 @@ def die_at_once(folder: Path, _bell: Bell) -> None:
 
 def hang(folder: Path, bell: Bell) -> None:
     """Never listen."""
+    bell.awake = True
     (folder / str(os.getpid())).touch()
     while True:
         bell.wait(10)
@@ -41,11 +35,3 @@ def hang(folder: Path, bell: Bell) -> None:
 def work(kind: str, folder: Path) -> "partial[None]":
     """Return what a child is to do, in a folder."""
     return partial({"write_down": write_down, "die_at_once": die_at_once, "hang": hang}[kind], folder)
-
-
-def be_worker(settings: Settings, options: WorkerOptions, bell: Bell) -> None:
-    """Be a real worker, whose lease is short and whose arithmetic is that of every other process here."""
-    ledger.LEASE_SECONDS = LEASE_SECONDS
-    precision._GAIN_WANTED = 1e9  # always fp32: a busy machine might answer the probe otherwise
-    core_options._RESTORE_PRESETS = {name: {"steps": 4} for name in core_options.PRESETS}
-    process.work(settings, options, bell)

@@ -17,9 +17,9 @@ from housekeeping.loop import Caretaker, Rhythm
 from housekeeping.parts import Parts as HousekeepingParts
 from store import models
 from store.database import Database
-from tests.worker.children import be_worker
 from tests.worker.house import House, build, darkroom, options_for
 from tests.worker.test_supervisor import until
+from tests.worker.true_worker import be_worker
 from worker.supervisor import Supervisor
 
 STEPS = 12
