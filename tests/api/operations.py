@@ -123,6 +123,10 @@ class Makings:
         self._hand.fail(claim)
         return str(job_id)
 
+    def waiting_job(self, tenant: Tenant) -> str:
+        """A job that waits, so that it can be canceled."""
+        return str(tenant.reference(tenant.identity(), seed=8)["job_id"])
+
     def endpoint(self, tenant: Tenant) -> str:
         """A webhook endpoint."""
         return str(tenant.http.post("/v1/webhook-endpoints", json={"url": HOOK}).json()["id"])

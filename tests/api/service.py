@@ -14,13 +14,12 @@ import httpx2
 import numpy as np
 import uvicorn
 from PIL import Image
-from pydantic import SecretStr
 
 from api.app import create_app
 from api.parts import Parts, parts_from
 from store import keys, operators, schema
 from store.database import Database
-from store.doorbell import LocalDoorbell
+from store.doorbell import Doorbell, LocalDoorbell
 from store.settings import Settings, load
 
 SCOPES = (
@@ -74,15 +73,10 @@ class Tenant:
 class Service:
     """One running service."""
 
-    def __init__(self, folder: Path, requests_per_minute: int = 1_000_000) -> None:
-        made = load(folder)
-        secret = SecretStr(made.session_secret.get_secret_value())
-        self.settings: Settings = made.model_copy(
-            update={"requests_per_minute": requests_per_minute, "session_secret": secret}
-        )
-        schema.upgrade(self.settings.database_url)
-        self.flag = threading.Event()
-        self.parts: Parts = parts_from(self.settings, LocalDoorbell(self.flag))
+    def __init__(self, settings: Settings, doorbell: Doorbell) -> None:
+        self.settings = settings
+        schema.upgrade(settings.database_url)
+        self.parts: Parts = parts_from(settings, doorbell)
         self.ledger = Database(self.settings.database_url, role="ledger")
         self._operator = Database(self.settings.database_url, role="operator")
         self.app = create_app(self.parts)
@@ -133,8 +127,16 @@ class Service:
 
 @contextlib.contextmanager
 def serving(folder: Path, requests_per_minute: int = 1_000_000) -> Iterator[Service]:
-    """Run a service for a while."""
-    service = Service(folder, requests_per_minute)
+    """Run an embedded service for a while: SQLite, files, a bell in the process."""
+    settings = load(folder).model_copy(update={"requests_per_minute": requests_per_minute})
+    with served(settings, LocalDoorbell(threading.Event())) as service:
+        yield service
+
+
+@contextlib.contextmanager
+def served(settings: Settings, doorbell: Doorbell) -> Iterator[Service]:
+    """Run a service of whatever parts for a while."""
+    service = Service(settings, doorbell)
     try:
         service.start()
         yield service

@@ -80,7 +80,8 @@ class Account:
 
     def usage(self, since: datetime | None = None, until: datetime | None = None) -> Usage:
         """Return what the tenant used, by default in the last 30 days."""
-        moments = {name: moment and moment.isoformat() for name, moment in (("since", since), ("until", until))}
+        period = {"since": since, "until": until}
+        moments = {name: moment.astimezone().isoformat() for name, moment in period.items() if moment is not None}
         return self._transport.get(Usage, "/v1/usage", **moments)
 
     def audit_events(self) -> Iterator[AuditEvent]:
