@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import IO, Any
 
 from core.errors import ImageTooLarge, PreferError, UnreadableImage
-from core.images import MAX_BYTES, encode_photo, read_photo
+from core.images import MAX_BYTES, pack_photo, read_photo
 
 _MEMORY_BYTES = 2 << 30  # of a child's address space: a photo of 40 megapixels takes 0.7 GB on its way
 _SECONDS = 20.0
@@ -125,7 +125,7 @@ def _decoded(data: bytes) -> tuple[dict[str, Any], bytes]:
         return {"code": error.code, "message": str(error)}, b""
     width, height = photo.size
     digest = pixels_sha256(photo.pixels.shape, photo.pixels.tobytes())
-    return {"width": width, "height": height, "pixels_sha256": digest}, encode_photo(photo, "png")
+    return {"width": width, "height": height, "pixels_sha256": digest}, pack_photo(photo)
 
 
 def pixels_sha256(shape: tuple[int, ...], pixels: bytes) -> str:

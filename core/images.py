@@ -40,10 +40,13 @@ class Photo:
         return self.pixels.shape[1], self.pixels.shape[0]
 
 
-def read_photo(data: bytes) -> Photo:
-    """Decode JPEG, PNG, WebP or HEIC bytes of one frame; UnreadableImage or ImageTooLarge says what is wrong."""
-    if len(data) > MAX_BYTES:
-        raise ImageTooLarge(f"got an image of more than {MAX_BYTES:,} bytes, wanted at most that; make it smaller")
+def read_photo(data: bytes, limit_bytes: int | None = MAX_BYTES) -> Photo:
+    """Decode JPEG, PNG, WebP or HEIC bytes of one frame; UnreadableImage or ImageTooLarge says what is wrong.
+
+    `limit_bytes` None: bytes that we encoded ourselves, as large as the pixels make them.
+    """
+    if limit_bytes is not None and len(data) > limit_bytes:
+        raise ImageTooLarge(f"got an image of more than {limit_bytes:,} bytes, wanted at most that; make it smaller")
     pillow_heif.register_heif_opener()
     try:
         with warnings.catch_warnings(), Image.open(io.BytesIO(data), formats=FORMATS) as image:
@@ -80,6 +83,13 @@ def encode_photo(photo: Photo, format: str = "png", xmp: bytes | None = None) ->
         options = {**options, **_with_xmp(name, xmp)}
     buffer = io.BytesIO()
     Image.fromarray(photo.pixels).save(buffer, name, icc_profile=photo.icc_profile, **options)
+    return buffer.getvalue()
+
+
+def pack_photo(photo: Photo) -> bytes:
+    """Encode a photograph as PNG for our own keeping: three times as quick as `encode_photo`, and a little larger."""
+    buffer = io.BytesIO()
+    Image.fromarray(photo.pixels).save(buffer, "PNG", icc_profile=photo.icc_profile, compress_level=1)
     return buffer.getvalue()
 
 

@@ -47,7 +47,7 @@ def _assess(run: Run) -> None:
     )
     with run.tenant() as session:
         references.judge(session, run.lease, judged, run.metrics())
-    run.ended = True
+    run.succeeded()
     if assessment.accepted:  # the next job of this person need not look at the photo again
         run.parts.caches.references.get(row.id, row.identity_id, lambda: assessment)
 

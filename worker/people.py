@@ -57,7 +57,7 @@ def person_of(run: Run, identity_id: str, adapter_id: str | None) -> Person:
 
 def photo_of(run: Run, key: OwnerKey, blob: str) -> Photo:
     """Return a photo that the front desk took in."""
-    return read_photo(run.safe.read(key, blob))
+    return read_photo(run.safe.read(key, blob), limit_bytes=None)
 
 
 def _assessed(run: Run, backbone: Backbone, key: OwnerKey, row: models.Reference) -> Assessment:

@@ -108,7 +108,7 @@ def _publish(backbone: Backbone, one: _Ready) -> None:
     xmp = provenance(backbone.digest, _used(one))
     data = encode_photo(after, row.format, xmp)
     boxes = [face.evidence.box for face in one.part.restored]
-    pixels = after.pixels if row.format == "png" else read_photo(data).pixels
+    pixels = after.pixels if row.format == "png" else read_photo(data, limit_bytes=None).pixels
     result = restorations.Result(
         result_blob=run.write(one.key, "result", "image", data),
         comparison_blob=run.write(one.key, "comparison", "comparison", comparison(one.photo, after, boxes, xmp)),
@@ -129,8 +129,7 @@ def _publish(backbone: Backbone, one: _Ready) -> None:
     )
     with run.tenant() as session:
         restorations.publish(session, run.lease, result, run.metrics(faces=float(len(one.faces))))
-    run.published()
-    run.ended = True
+    run.succeeded()
 
 
 def _evidence(one: _Ready, face: models.RestorationFace, restored: RestoredFace) -> dict[str, Any]:

@@ -83,6 +83,12 @@ class Run:
         """Say that what was written belongs to the rows now."""
         self._written.clear()
 
+    def succeeded(self) -> None:
+        """Say that the job has ended well, with all that was written."""
+        self.published()
+        self.ended = True
+        log.info("job_succeeded", job_id=self.lease.job_id, tenant_id=self.lease.tenant_id, kind=self.claim.kind)
+
     def clean_up(self) -> None:
         """Delete what was written and never published."""
         while self._written:

@@ -150,8 +150,7 @@ class Training:
         )
         with run.tenant() as session:
             adapters.publish(session, run.lease, built, run.metrics(steps=float(about["steps"])))
-        run.published()
-        run.ended = True
+        run.succeeded()
 
 
 def _metadata(data: bytes) -> dict[str, str]:

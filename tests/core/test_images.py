@@ -10,7 +10,7 @@ import pytest
 from PIL import Image, ImageCms
 
 from core.errors import ImageTooLarge, InvalidOption, UnreadableImage
-from core.images import MAX_BYTES, Photo, encode_photo, read_photo, read_photo_file, write_atomically
+from core.images import MAX_BYTES, Photo, encode_photo, pack_photo, read_photo, read_photo_file, write_atomically
 
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 
@@ -122,6 +122,16 @@ def test_bytes() -> None:
     """More bytes than are accepted are refused unread."""
     with pytest.raises(ImageTooLarge, match="20,971,520"):
         read_photo(bytes(MAX_BYTES + 1))
+
+
+def test_our_own_photos_have_no_limit() -> None:
+    """A photo kept by ourselves is read back whole, whatever its size, with its pixels to the bit."""
+    noise = np.random.default_rng(0).integers(0, 255, (2700, 2700, 3)).astype(np.uint8)
+    kept = pack_photo(Photo(noise))
+    assert len(kept) > MAX_BYTES
+    with pytest.raises(ImageTooLarge):
+        read_photo(kept)
+    assert (read_photo(kept, limit_bytes=None).pixels == noise).all()
 
 
 def test_several_frames() -> None:
