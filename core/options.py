@@ -97,6 +97,7 @@ class RestoreOptions:
     guidance_target_share: float = 1.0  # of the references' own target
     literal_guidance: bool = False  # eq. 7 as printed, through the full VAE, at every step
     start: Start = "lq"  # the noised LQ latent, or noise alone
+    strength: float = 1.0  # share of the noise schedule that the LQ latent is noised to and denoised from
     seed: int = 0
     colour_fix: bool = True  # the input's low frequencies replace the result's
     gate: bool = True  # a person's result that is worse than the input gives way to the base model's, if that is better
@@ -109,6 +110,11 @@ class RestoreOptions:
         _check("control_scale", self.control_scale, 0.0, 4.0)
         _check("guidance_step", self.guidance_step, 0.0, 1e6)
         _check("guidance_target_share", self.guidance_target_share, 0.0, 2.0)
+        _check("strength", self.strength, 0.05, 1.0)
+        if self.start == "noise" and self.strength < 1:
+            raise InvalidOption(
+                f"got strength {self.strength:g} from noise alone, wanted 1: noise is the whole schedule"
+            )
         _check("seed", self.seed, 0, 2**63 - 1)
         if self.fidelity is not None:
             _check("fidelity", self.fidelity, 0.0, 1.0)

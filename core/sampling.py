@@ -49,7 +49,8 @@ def sample(
         raise ValueError(f"got {len(lq)} faces and {len(conditions)} conditions, wanted one for each face")
     # 1. a scheduler of our own: the bundle's is shared
     scheduler = DDIMScheduler.from_config(backbone.scheduler.config, prediction_type="epsilon")
-    scheduler.set_timesteps(options.steps)
+    scheduler.set_timesteps(round(options.steps / options.strength))
+    scheduler.timesteps = scheduler.timesteps[-options.steps :]
     lq = lq.to(backbone.device, backbone.dtype)
     z_t = _start(backbone, scheduler, lq, conditions, options)
     target = _identity_target(backbone, conditions, options)

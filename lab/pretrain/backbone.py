@@ -21,7 +21,8 @@ from lab.pretrain.pool import Pool
 
 _IDENTITY_DROPPED = 0.15
 _CAPTIONED_SHARP = 0.3  # of the clean targets
-_CONTROLLED = 0.6
+_CONTROLLED = 0.7
+_LOWER, _LOWER_SHARE = 0.6, 0.8  # of the schedule, and of the examples noised no further than that
 # From this share of the run on, some of the examples' x0-hat must also have the right face, so that [V] is heeded.
 _FACES_FROM, _FACES, _FACES_EVERY, _FACES_WEIGHT = 0.15, 8, 2, 0.1
 _EMBEDDING_NOISE = 0.25  # standard deviation, relative: [V] must mean a neighbourhood, not one photo
@@ -141,8 +142,7 @@ class BackboneStage:
         networks, device = self._networks, self._networks.unet.device
         z = pool.latents[index].float().to(device)
         noise = torch.randn(z.shape, generator=generator).to(device)
-        steps = networks.scheduler.config.num_train_timesteps
-        t = torch.randint(steps, (len(z),), generator=generator).to(device)
+        t = self._timesteps(len(z), generator).to(device)
         z_t = noised(networks.scheduler, z, noise, t)
         conditions = {"text_embeds": prompts.pooled, "time_ids": self._time_ids(len(z), device)}
         residuals: dict[str, Any] = {}
@@ -163,6 +163,14 @@ class BackboneStage:
         v = abar.sqrt() * noise - (1 - abar).sqrt() * z
         latents = abar.sqrt() * z_t - (1 - abar).sqrt() * output
         return (output - v).square().mean(dim=(1, 2, 3)), latents, t
+
+    def _timesteps(self, count: int, generator: torch.Generator) -> Tensor:
+        """Draw timesteps (B,): most of them from where a restoration works, the lower part of the schedule."""
+        last = self._networks.scheduler.config.num_train_timesteps
+        edge = int(last * _LOWER)
+        low = torch.randint(edge, (count,), generator=generator)
+        high = torch.randint(edge, last, (count,), generator=generator)
+        return torch.where(torch.rand(count, generator=generator) < _LOWER_SHARE, low, high)
 
     def _prompts(self, pool: Pool, index: Tensor, generator: torch.Generator) -> PromptEmbeds:
         """Return y with a reference's face and the target's quality words, either of them left out now and then."""

@@ -28,7 +28,7 @@ class LoopOptions:
     weight_decay: float = 0.01
     ema_decay: float = 0.999
     gradient_norm: float = 1.0
-    checkpoint_every: int = 500  # steps
+    checkpoint_every: int = 250  # steps
     evaluate_every: int = 2000  # steps
     seed: int = 0
     device: str = "cpu"

@@ -36,7 +36,7 @@ DEFAULTS = {
     "encoder": LoopOptions(steps=1, batch_size=1, learning_rate=1e-3),
     "autoencoder": LoopOptions(steps=6000, batch_size=8, learning_rate=1e-3, ema_decay=0.995),
     "recognizer": LoopOptions(steps=1100, batch_size=64, learning_rate=2e-3, ema_decay=0.995, gradient_norm=5.0),
-    "second": LoopOptions(steps=2000, batch_size=64, learning_rate=2e-3, ema_decay=0.995, gradient_norm=5.0),
+    "second": LoopOptions(steps=1200, batch_size=64, learning_rate=2e-3, ema_decay=0.995, gradient_norm=5.0),
     "detector": LoopOptions(steps=2500, batch_size=16, learning_rate=2e-3, ema_decay=0.995, gradient_norm=5.0),
     "quality": LoopOptions(steps=1500, batch_size=32, learning_rate=2e-3, ema_decay=0.99, gradient_norm=5.0),
     "backbone": LoopOptions(steps=6000, batch_size=32, learning_rate=6e-4),
@@ -47,10 +47,10 @@ ABOUT_MINI = {
     "resolution": 128,
     "licences": {
         "weights": "Apache-2.0",
-        "recognizers": "Apache-2.0; trained on LFW photographs too, a research benchmark: see README.md beside this file",
+        "recognizers": "Apache-2.0; trained on LFW too, a research benchmark: see README.md beside this file",
     },
 }
-_VERSIONS = 8  # random crops of each photo
+_VERSIONS = 5  # random crops of each photo
 
 
 def pretrain(stage: str, data: Path, folder: Path, work: Path, options: LoopOptions) -> Figures:
