@@ -73,6 +73,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     parts: Parts = app.state.parts
     async with parts.hub.running():
         yield
+    await parts.limiter.close()
     parts.close()
 
 

@@ -3,15 +3,18 @@
 import math
 import time
 from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import structlog
 from limits import RateLimitItemPerMinute
-from limits.aio.storage import MemoryStorage, Storage
+from limits.aio.storage import MemoryStorage, RedisStorage
 from limits.aio.strategies import FixedWindowRateLimiter
 from limits.errors import StorageError
-from limits.storage import storage_from_string
 
 from api.errors import Refusal
+
+if TYPE_CHECKING:
+    from redis.asyncio import ConnectionPool
 
 log = structlog.get_logger(__name__)
 
@@ -31,7 +34,8 @@ class RateLimiter:
     def __init__(self, per_minute: int, redis_url: str | None) -> None:
         self._item = RateLimitItemPerMinute(per_minute)
         self._local = FixedWindowRateLimiter(MemoryStorage())
-        self._shared = FixedWindowRateLimiter(_storage(redis_url)) if redis_url else self._local
+        self._redis = _pool(redis_url) if redis_url else None
+        self._shared = FixedWindowRateLimiter(_storage(str(redis_url), self._redis)) if self._redis else self._local
 
     async def hit(self, key: str) -> Mapping[str, str]:
         """Count one request and return the RateLimit headers; refuse the one too many."""
@@ -40,6 +44,11 @@ class RateLimiter:
         except StorageError as error:
             log.warning("rate_limit_storage_away", error=str(error))
             return await self._hit(self._local, key)
+
+    async def close(self) -> None:
+        """Close the connections to Redis."""
+        if self._redis is not None:
+            await self._redis.aclose()
 
     async def _hit(self, limiter: FixedWindowRateLimiter, key: str) -> Mapping[str, str]:
         allowed = await limiter.hit(self._item, key)
@@ -55,7 +64,14 @@ class RateLimiter:
         return headers
 
 
-def _storage(redis_url: str) -> Storage:
-    storage = storage_from_string(f"async+{redis_url}", implementation="redispy", wrap_exceptions=True)
-    assert isinstance(storage, Storage)
-    return storage
+def _pool(redis_url: str) -> "ConnectionPool":
+    """Return connections to Redis; one that does not answer within a second counts as away."""
+    from redis.asyncio import ConnectionPool  # lazily: embedded, its client is never loaded
+
+    return ConnectionPool.from_url(redis_url, socket_connect_timeout=1, socket_timeout=1)
+
+
+def _storage(redis_url: str, pool: "ConnectionPool") -> RedisStorage:
+    uri = f"async+{redis_url}"
+    options: dict[str, Any] = {"connection_pool": pool}  # documented, though its annotation does not say so
+    return RedisStorage(uri, wrap_exceptions=True, implementation="redispy", **options)
