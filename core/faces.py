@@ -11,7 +11,8 @@ from insightface.app import FaceAnalysis
 from core.errors import MissingBundle
 
 Box = tuple[float, float, float, float]  # x0, y0, x1, y1 in pixels of the photograph
-_SIDES = (640, 320, 160)  # px of the square that the detector sees: large for groups, small for portraits
+_SIDES = (640, 320, 192, 128)  # px of the square that the detector sees: large for groups, small for portraits
+_LARGEST = 200  # px of a face in that square: landmarks of larger ones drift inwards, and a smaller square has them
 _THRESHOLD = 0.5
 _WITHIN = 0.7  # share of the smaller box at which two finds are one
 _SIZE_COUNTS = 0.05  # of score for twice the area, where two finds are one
@@ -51,7 +52,7 @@ class FaceDetector:
             )
         except AssertionError:  # its way of saying that it knew none of the files for a detector
             raise MissingBundle(f"got {folder}, whose .onnx files are no detector; wanted an SCRFD-style one") from None
-        self._analysis.prepare(ctx_id=-1, det_thresh=_THRESHOLD, det_size=[(side, side) for side in _SIDES])
+        self._analysis.prepare(ctx_id=-1, det_thresh=_THRESHOLD, det_size=(_SIDES[0], _SIDES[0]))
 
     def detect(self, pixels: np.ndarray) -> list[Face]:
         """Find the faces in pixels (H, W, 3), RGB uint8; largest first.
@@ -59,12 +60,19 @@ class FaceDetector:
         The photo is looked at in several sizes, since one that fills the picture escapes a detector at full size; of
         two finds that overlap, the surer one stays, and of a face and a part of it, the face.
         """
-        boxes, landmarks = self._analysis.det_model.detect(np.ascontiguousarray(pixels[..., ::-1]))
+        bgr = np.ascontiguousarray(pixels[..., ::-1])
+        faces = [face for side in _SIDES for face in self._seen_at(bgr, side)]
+        return sorted(_distinct(faces), key=lambda face: -face.area)
+
+    def _seen_at(self, bgr: np.ndarray, side: int) -> list[Face]:
+        """Return what is found with the photo shrunk, or enlarged, into a square of one size."""
+        boxes, landmarks = self._analysis.det_model.detect(bgr, input_size=(side, side))
         faces = [
             Face((float(box[0]), float(box[1]), float(box[2]), float(box[3])), points, float(box[4]))
             for box, points in zip(boxes, landmarks, strict=True)
         ]
-        return sorted(_distinct(faces), key=lambda face: -face.area)
+        largest = _LARGEST * max(bgr.shape[:2]) / side
+        return [face for face in faces if max(face.box[2] - face.box[0], face.box[3] - face.box[1]) <= largest]
 
 
 def _distinct(faces: Sequence[Face]) -> list[Face]:

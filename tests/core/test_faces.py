@@ -72,14 +72,15 @@ def boxed(x0: float, y0: float, x1: float, y1: float, score: float = 1.0) -> Fac
 
 
 class Found:
-    """A detector's network that finds what it is told."""
+    """A detector's network that finds what it is told, at one size."""
 
-    def __init__(self, *faces: Face) -> None:
-        self._faces = faces
+    def __init__(self, *faces: Face, side: int = 128) -> None:
+        self._faces, self._side = faces, side
 
-    def detect(self, _: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def detect(self, _: np.ndarray, input_size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
         """Return boxes with scores (n, 5) and landmarks (n, 5, 2), as insightface does."""
-        boxes = np.array([(*face.box, face.score) for face in self._faces]).reshape(-1, 5)
+        told = self._faces if input_size == (self._side, self._side) else ()
+        boxes = np.array([(*face.box, face.score) for face in told]).reshape(-1, 5)
         return boxes, np.zeros((len(boxes), 5, 2))
 
 
@@ -98,8 +99,17 @@ def test_parts_are_no_faces(
 ) -> None:
     """Of a face and its parts the face is kept, neighbours are both kept, and boxes that are none are not."""
     monkeypatch.setattr(detector._analysis, "det_model", Found(*faces))
-    found = detector.detect(np.zeros((64, 64, 3), np.uint8))
+    found = detector.detect(np.zeros((400, 400, 3), np.uint8))
     assert sorted(face.box for face in found) == sorted(faces[i].box for i in kept)
+
+
+@pytest.mark.parametrize(("side", "kept"), [(640, 0), (320, 1), (192, 1), (128, 1)])
+def test_large_faces_are_found_in_small_squares(
+    detector: FaceDetector, monkeypatch: pytest.MonkeyPatch, side: int, kept: int
+) -> None:
+    """A face that fills half of the photo is believed where it has at most 200 px, not where it has 320."""
+    monkeypatch.setattr(detector._analysis, "det_model", Found(boxed(0, 0, 200, 200), side=side))
+    assert len(detector.detect(np.zeros((400, 400, 3), np.uint8))) == kept
 
 
 def test_overlap() -> None:
