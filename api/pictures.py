@@ -1,14 +1,13 @@
 """Photos in and out: what comes in is decoded, checked and re-encoded; what goes out is opened from the vault."""
 
-import hashlib
-
 from fastapi import Response
 from starlette.datastructures import UploadFile
 
 from api.dependencies import Work
 from api.errors import Refusal
 from api.limits import IMAGE_BYTES
-from core.decoder import Decoder
+from api.requests import file_sha256
+from core.decoder import DecodedPhoto, Decoder
 from store.photos import Picture
 
 _KINDS = {b"\x89PNG": "image/png", b"\xff\xd8": "image/jpeg", b"RIFF": "image/webp"}
@@ -16,17 +15,17 @@ _KINDS = {b"\x89PNG": "image/png", b"\xff\xd8": "image/jpeg", b"RIFF": "image/we
 
 def decode(file: UploadFile, decoder: Decoder) -> Picture:
     """Return the upright pixels of an uploaded photo, without metadata, as lossless PNG."""
-    data = _read(file)
-    photo = decoder.decode(data)
-    return Picture(photo.png, photo.width, photo.height, hashlib.sha256(data).hexdigest(), _name(file))
+    sent_sha256 = file_sha256(file)
+    photo = _decoded(file, decoder)
+    return Picture(photo.png, photo.width, photo.height, sent_sha256, _name(file))
 
 
 def pixels_sha256(file: UploadFile, decoder: Decoder) -> str:
     """Return the digest of a picture's pixels, by which a result is known again."""
-    return decoder.decode(_read(file)).pixels_sha256
+    return _decoded(file, decoder).pixels_sha256
 
 
-def _read(file: UploadFile) -> bytes:
+def _decoded(file: UploadFile, decoder: Decoder) -> DecodedPhoto:
     size = file.size or 0
     if size == 0:
         raise Refusal(
@@ -35,7 +34,7 @@ def _read(file: UploadFile) -> bytes:
     if size > IMAGE_BYTES:
         detail = f"got an image of {size:,} bytes; wanted at most {IMAGE_BYTES:,}; make it smaller"
         raise Refusal("image_too_large", detail)
-    return file.file.read()
+    return decoder.decode_file(file.file, size)
 
 
 def opened(work: Work, owner_id: str, blob: str | None) -> Response:

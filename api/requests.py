@@ -134,14 +134,15 @@ def _form_digest(form: FormData) -> str:
     digest = hashlib.sha256()
     for name, part in form.multi_items():
         if isinstance(part, UploadFile):
-            line = f"{name}\0file\0{_file_digest(part)}"
+            line = f"{name}\0file\0{file_sha256(part)}"
         else:
             line = f"{name}\0text\0{hashlib.sha256(part.encode('utf-8', 'surrogatepass')).hexdigest()}"
         digest.update(f"{line}\n".encode("utf-8", "surrogatepass"))
     return digest.hexdigest()
 
 
-def _file_digest(file: UploadFile) -> str:
+def file_sha256(file: UploadFile) -> str:
+    """Return the digest of a file that was sent, read piece by piece, and turn back to its beginning."""
     digest = hashlib.sha256()
     while chunk := file.file.read(_CHUNK):
         digest.update(chunk)

@@ -6,14 +6,18 @@ sent. A child that overruns is killed and replaced.
 
 import contextlib
 import hashlib
+import io
 import json
 import queue
 import resource
+import shutil
+import signal
 import struct
 import subprocess
 import sys
 import threading
 from dataclasses import dataclass
+from pathlib import Path
 from typing import IO, Any
 
 from core.errors import ImageTooLarge, PreferError, UnreadableImage
@@ -23,6 +27,7 @@ _MEMORY_BYTES = 2 << 30  # of a child's address space: a photo of 40 megapixels 
 _SECONDS = 20.0
 _ERRORS: dict[str, type[PreferError]] = {error.code: error for error in (UnreadableImage, ImageTooLarge)}
 _LENGTH = struct.Struct("<Q")
+_PIECE = 1 << 18
 
 
 @dataclass(frozen=True)
@@ -46,13 +51,17 @@ class Decoder:
 
     def decode(self, data: bytes) -> DecodedPhoto:
         """Decode bytes of JPEG, PNG, WebP or HEIC; UnreadableImage or ImageTooLarge says what is wrong with them."""
-        if len(data) > MAX_BYTES:
-            raise ImageTooLarge(f"got an image of {len(data):,} bytes, wanted at most {MAX_BYTES:,}")
+        return self.decode_file(io.BytesIO(data), len(data))
+
+    def decode_file(self, file: IO[bytes], size: int) -> DecodedPhoto:
+        """Decode the next `size` bytes of a file, which are handed on piece by piece and never held here."""
+        if size > MAX_BYTES:
+            raise ImageTooLarge(f"got an image of {size:,} bytes, wanted at most {MAX_BYTES:,}; make it smaller")
         child = self._idle.get()
         alive: _Child | None = None
         try:
             child = child or _Child()
-            about, png = child.ask(data, self._seconds)
+            about, png = child.ask(file, size, self._seconds)
             alive = child
         except (OSError, struct.error):
             raise UnreadableImage(
@@ -79,18 +88,23 @@ class _Child:
     """One process that decodes, and its two pipes."""
 
     def __init__(self) -> None:
+        # Without our environment: it may hold secrets, and the child is what a stranger's bytes may take over.
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "core.decoder"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, close_fds=True
-        )
+            [sys.executable, "-m", "core.decoder"],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, close_fds=True,
+            cwd=Path(__file__).parents[1], env={"OPENBLAS_NUM_THREADS": "1"},
+        )  # fmt: skip
 
-    def ask(self, data: bytes, seconds: float) -> tuple[dict[str, Any], bytes]:
-        """Return what the child says of bytes; OSError or struct.error where it dies or is killed over it."""
+    def ask(self, file: IO[bytes], size: int, seconds: float) -> tuple[dict[str, Any], bytes]:
+        """Return what the child says of a photo; OSError or struct.error where it dies or is killed over it."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         overdue = threading.Timer(seconds, self._process.kill)
         overdue.start()
         try:
-            _write(self._process.stdin, data)
+            self._process.stdin.write(_LENGTH.pack(size))
+            shutil.copyfileobj(file, self._process.stdin, _PIECE)
+            self._process.stdin.flush()
             return json.loads(_read(self._process.stdout)), _read(self._process.stdout)
         finally:
             overdue.cancel()
@@ -108,6 +122,7 @@ def main() -> None:
     """Decode what comes in on stdin until it ends: the child's side."""
     resource.setrlimit(resource.RLIMIT_AS, (_MEMORY_BYTES, _MEMORY_BYTES))
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, and with it this ends
     while True:
         try:
             data = _read(sys.stdin.buffer)
