@@ -1,0 +1,95 @@
+"""What waiting clients, many requests and a large upload cost: measured on a process of its own."""
+
+import asyncio
+import io
+import statistics
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx2
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.api.alone import Alone, alone
+
+pytestmark = pytest.mark.prove
+CLIENTS = 1000
+
+
+@pytest.fixture(scope="module")
+def process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Alone]:
+    """A service in a process of its own."""
+    with alone(tmp_path_factory.mktemp("alone")) as running:
+        yield running
+
+
+async def _open(process: Alone, request: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    reader, writer = await asyncio.open_connection("127.0.0.1", process.port)
+    writer.write(f"{request}\r\nHost: x\r\nAuthorization: Bearer {process.key}\r\n\r\n".encode())
+    await writer.drain()
+    await reader.readuntil(b"event: queued")
+    return reader, writer
+
+
+async def _all_waiting(process: Alone) -> tuple[int, int]:
+    path = f"GET /v1/jobs/{process.job_id}/events HTTP/1.1"
+    opened = [await _open(process, path) for _ in range(CLIENTS)]
+    await asyncio.sleep(1)
+    cost = process.status("VmRSS"), process.status("Threads")
+    for _, writer in opened:
+        writer.close()
+    return cost
+
+
+def test_a_thousand_clients_wait(process: Alone) -> None:
+    """A thousand streams cost less than 200 MB and no thread each."""
+    before = process.status("VmRSS")
+    after, threads = asyncio.run(_all_waiting(process))
+    assert (after - before) / 1024 < 200
+    assert threads < 100
+
+
+def test_a_large_upload_is_held_once(process: Alone) -> None:
+    """A photo of nearly 20 MiB raises the peak by less than twice its size: what is kept of it, not what was sent."""
+    side = 2560
+    pixels = np.random.default_rng(0).integers(0, 255, (side, side, 3), dtype=np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG", compress_level=0)
+    photo = buffer.getvalue()
+    assert 18 < len(photo) / 2**20 < 20
+    with httpx2.Client(base_url=f"http://127.0.0.1:{process.port}", timeout=120) as client:
+        client.headers["Authorization"] = f"Bearer {process.key}"
+        client.post("/v1/uploads", files={"file": photo[:1000]})
+        process.forget_peak()
+        before = process.status("VmHWM")
+        assert client.post("/v1/uploads", files={"file": photo}).status_code == 201
+    assert (process.status("VmHWM") - before) * 1024 < 2 * len(photo)
+
+
+def test_a_hundred_requests_a_second(process: Alone, tmp_path: Path) -> None:
+    """At 100 requests a second, a fifth of them writes, the slowest hundredth takes at most 25 ms on idle cores."""
+    times = asyncio.run(_timed(process, 1000, 100))
+    times.sort()
+    figures = [statistics.median(times), times[int(len(times) * 0.99)]]
+    (tmp_path / "figures.txt").write_text(str(figures))
+    assert figures[1] <= 0.025, figures
+
+
+async def _timed(process: Alone, count: int, per_second: float) -> list[float]:
+    headers = {"Authorization": f"Bearer {process.key}"}
+    base = f"http://127.0.0.1:{process.port}"
+    async with httpx2.AsyncClient(base_url=base, headers=headers, timeout=30) as client:
+
+        async def one(number: int) -> float:
+            await asyncio.sleep(number / per_second)
+            started = time.perf_counter()
+            if number % 5:
+                answer = await client.get(f"/v1/jobs/{process.job_id}")
+            else:
+                answer = await client.post("/v1/identities", json={"name": "Ada"})
+            assert answer.is_success, answer.text
+            return time.perf_counter() - started
+
+        return await asyncio.gather(*(one(number) for number in range(count)))
