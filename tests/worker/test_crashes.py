@@ -1,5 +1,6 @@
 """Tests of worker processes that are killed: a training goes on from its checkpoint and ends as if nothing had been."""
 
+import multiprocessing
 import os
 import random
 import signal
@@ -38,6 +39,9 @@ def supervisor(house: House, tiny_folder: Path) -> Iterator[Supervisor]:
     """A worker process and a caretaker for the house, as `serve` has them."""
     options = options_for(tiny_folder, idle_seconds=5.0, beat_seconds=0.5, look_seconds=0.1)
     supervisor = Supervisor(partial(be_worker, house.settings, options))
+    # Forked from a process that has torch already: each one spawned anew would take seconds to import it.
+    supervisor._context = multiprocessing.get_context("forkserver")  # type: ignore[assignment]
+    supervisor._context.set_forkserver_preload(["tests.worker.true_worker"])
     stop = threading.Event()
     with closing(Database(house.settings.database_url, role="ledger")) as database, supervisor.running():
         caretaker = Caretaker(HousekeepingParts(database, house.safe, supervisor), Rhythm(errands=0.1, sweep=0.2))
@@ -114,3 +118,32 @@ def test_twenty_killed_trainings(house: House, supervisor: Supervisor, expected:
         job_id, resumed = killed_once(house, supervisor, identity_id, chance)
         assert resumed < 45
         check(house, job_id, adapter)
+
+
+@pytest.mark.prove
+@pytest.mark.timeout(600)
+def test_a_worker_that_slept_publishes_nothing(
+    house: House, supervisor: Supervisor, expected: tuple[str, bytes], tiny_folder: Path
+) -> None:
+    """A worker that is stopped until another one has done its training, and then goes on, changes nothing."""
+    identity_id, adapter = expected
+    job_id = house.training(identity_id, preset="fast", steps=STEPS)
+    supervisor.ring()
+    assert until(lambda: (house.job(job_id).checkpoint_step or 0) >= 2, 90)
+    assert supervisor.pid is not None
+    os.kill(supervisor.pid, signal.SIGSTOP)
+    try:
+        assert until(lambda: house.job(job_id).state == "queued", 30)
+        room = darkroom(house, tiny_folder)
+        with room.worker.alive():
+            room.work()
+        room.parts.database.close()
+        before = house.job(job_id)
+        assert (before.state, before.lease_epoch) == ("succeeded", 2)
+    finally:
+        os.kill(supervisor.pid, signal.SIGCONT)
+    time.sleep(3)
+    after = house.job(job_id)
+    assert (after.state, after.lease_epoch, after.last_sequence) == ("succeeded", 2, before.last_sequence)
+    assert house.adapter_of(job_id)[1] == adapter
+    assert len([name for name in house.blobs() if f"/adapter/{job_id}/" in name]) == 1
