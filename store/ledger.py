@@ -5,10 +5,12 @@ database's own.
 """
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, case, exists, func, or_, select, update
+from sqlalchemy import ColumnElement, and_, bindparam, case, exists, func, or_, select, update
 from sqlalchemy.orm import Session
+from sqlalchemy.sql.dml import ReturningUpdate
 
 from store import outbox, ranking
 from store.columns import age, now
@@ -86,9 +88,10 @@ def claim(
     session: Session, worker_id: str, kinds: Sequence[str] = LANES, limit: int = 1, warm: Sequence[str] = ()
 ) -> list[Claim]:
     """Take the next job, and up to limit - 1 more that may share its batch."""
-    first = _claim(session, worker_id, ranking.next_jobs(kinds, 1, warm, None))
+    first = _claim(session, worker_id, ranking.wanted(kinds, 1, warm))
     if first and limit > 1 and first[0].kind in _BATCHED:
-        first += _claim(session, worker_id, ranking.next_jobs([first[0].kind], limit - 1, warm, first[0]))
+        companions = ranking.wanted([first[0].kind], limit - 1, warm, like=first[0])
+        first += _claim(session, worker_id, companions)
     for tenant_id in sorted({job.tenant_id for job in first}):  # always in this order: nobody waits in a circle
         _charge(session, tenant_id, [job for job in first if job.tenant_id == tenant_id])
     kept = _within_quotas(session, first)
@@ -240,13 +243,21 @@ def _forgive(session: Session, lease: Lease) -> None:
 # --- how a row changes -------------------------------------------------------------------------------------------
 
 
-def _claim(session: Session, worker_id: str, locked: Any) -> list[Job]:
-    statement = (
+def _claim(session: Session, worker_id: str, wanted: Mapping[str, Any]) -> list[Job]:
+    jobs = session.scalars(_claiming("like_batch" in wanted), {**wanted, "claimed_by": worker_id}).all()
+    return sorted(jobs, key=lambda job: (job.queued_at, job.id))
+
+
+@lru_cache
+def _claiming(companions: bool) -> ReturningUpdate[Job]:
+    """Return the statement that claims; it is long, so it is put together once."""
+    locked = ranking.next_jobs(companions)
+    return (
         update(Job)
         .where(Job.tenant_id == locked.c.tenant_id, Job.id == locked.c.id, Job.state == "queued")
         .values(
             state="running",
-            worker_id=worker_id,
+            worker_id=bindparam("claimed_by"),
             lease_epoch=Job.lease_epoch + 1,
             lease_until=now(LEASE_SECONDS),
             attempt=Job.attempt + 1,
@@ -257,7 +268,6 @@ def _claim(session: Session, worker_id: str, locked: Any) -> list[Job]:
         .returning(Job)
         .execution_options(populate_existing=True, **_UNWATCHED)
     )
-    return sorted(session.scalars(statement).all(), key=lambda job: (job.queued_at, job.id))
 
 
 def _charge(session: Session, tenant_id: str, jobs: Sequence[Job]) -> None:

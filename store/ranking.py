@@ -7,7 +7,7 @@ later: who was idle has saved nothing up. A claim moves the tenant's virtual tim
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import CTE, ColumnElement, Select, and_, case, func, literal, or_, select
+from sqlalchemy import CTE, BindParameter, ColumnElement, Integer, Select, and_, bindparam, case, func, or_, select
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import aliased
 from sqlalchemy.sql.compiler import SQLCompiler
@@ -51,25 +51,34 @@ def startable() -> ColumnElement[bool]:
     )
 
 
-def next_jobs(kinds: Sequence[str], limit: int, warm: Sequence[str], like: Job | None) -> CTE:
-    """Return a CTE of the next jobs' keys, locked, each with its tenant's virtual time; others' locks are skipped."""
-    ranked = _ranked(kinds, warm, like).cte("ranked")
+def next_jobs(companions: bool) -> CTE:
+    """Return a CTE of the next jobs' keys, locked, each with its tenant's virtual time; others' locks are skipped.
+
+    Its parameters are `wanted`'s. `companions`: only jobs that may share a batch with one that is claimed already.
+    """
+    ranked = _ranked(companions).cte("ranked")
     job = aliased(Job)
     locked = (
         select(job.tenant_id, job.id, ranked.c.base)
         .join(ranked, and_(job.tenant_id == ranked.c.tenant_id, job.id == ranked.c.id))
         .where(job.state == "queued")
         .order_by(ranked.c.place)
-        .limit(limit)
+        .limit(bindparam("most", type_=Integer))
         .with_for_update(skip_locked=True, of=job)
     )
     return locked.cte("locked").prefix_with("MATERIALIZED")
 
 
-def _ranked(kinds: Sequence[str], warm: Sequence[str], like: Job | None) -> Select[Any]:
-    candidates = _candidates(kinds, like).cte("candidates")
+def wanted(kinds: Sequence[str], most: int, warm: Sequence[str], like: Job | None = None) -> dict[str, Any]:
+    """Return `next_jobs`' parameters: of which kinds, how many at most, which adapters are warm, like which job."""
+    shared = {} if like is None else {"like_batch": like.batch_key}
+    return {"wanted_kinds": list(kinds), "most": most, "warm": list(warm), **shared}
+
+
+def _ranked(companions: bool) -> Select[Any]:
+    candidates = _candidates(companions).cte("candidates")
     c = candidates.c
-    ahead = case((c.warm_key.in_(warm), WARM_AHEAD), else_=0.0) if warm else literal(0.0)
+    ahead = case((c.warm_key.in_(bindparam("warm", expanding=True)), WARM_AHEAD), else_=0.0)
     start = c.base + (c.turn - 1 - ahead) / c.weight
     place = func.row_number().over(order_by=[c.lane, start, c.queued_at, c.id])
     running = _running()
@@ -81,7 +90,7 @@ def _ranked(kinds: Sequence[str], warm: Sequence[str], like: Job | None) -> Sele
     )
 
 
-def _candidates(kinds: Sequence[str], like: Job | None) -> Select[Any]:
+def _candidates(companions: bool) -> Select[Any]:
     """Return the jobs that may start, each with its turn among its tenant's own."""
     own = [Job.tenant_id, Job.kind]
     floor = func.min(Job.virtual_floor).over(partition_by=own)
@@ -89,7 +98,7 @@ def _candidates(kinds: Sequence[str], like: Job | None) -> Select[Any]:
     turn = func.row_number().over(partition_by=own, order_by=[Job.queued_at, Job.id])
     lane = case({kind: place for place, kind in enumerate(LANES)}, value=Job.kind)
     columns = (Job.tenant_id, Job.id, Job.queued_at, Job.warm_key, TenantShare.weight, TenantShare.max_running_jobs)
-    window = _windows(kinds)
+    window = _windows()
     found = (
         select(*columns, base.label("base"), turn.label("turn"), lane.label("lane"))
         .join(TenantShare, TenantShare.tenant_id == Job.tenant_id)
@@ -98,15 +107,16 @@ def _candidates(kinds: Sequence[str], like: Job | None) -> Select[Any]:
         .where(startable(), TenantShare.suspended.is_(False))
         .where(Job.queued_at <= window.c.last)
     )
-    return found if like is None else found.where(Job.kind == like.kind, Job.batch_key == like.batch_key)
+    return found.where(Job.batch_key == bindparam("like_batch")) if companions else found
 
 
-def _windows(kinds: Sequence[str]) -> CTE:
+def _windows() -> CTE:
     """Return until when each tenant's jobs are looked at: far in the future where there are few."""
     job = aliased(Job)
     waiting = and_(job.tenant_id == TenantLane.tenant_id, job.kind == TenantLane.kind, job.state == "queued")
     last = select(job.queued_at).where(waiting).order_by(job.queued_at).offset(LOOK_AHEAD - 1).limit(1)
     until = func.coalesce(last.correlate(TenantLane).scalar_subquery(), now(86_400.0))
+    kinds: BindParameter[Any] = bindparam("wanted_kinds", expanding=True)
     found = select(TenantLane.tenant_id, TenantLane.kind, until.label("last")).where(TenantLane.kind.in_(kinds))
     return found.cte("windows").prefix_with("MATERIALIZED")  # once for each lane, not once for each job
 
