@@ -70,20 +70,20 @@ def test_shares_follow_weights(archive: Archive) -> None:
     """A tenant of three times the weight gets three times the turns."""
     heavy, light = archive.tenant("heavy", weight=3.0), archive.tenant("light", weight=1.0)
     for tenant in (heavy, light):
-        _queue(archive, tenant, 24)
-    turns = Counter(archive.claim()[0].lease.tenant_id for _ in range(24))
-    assert turns[heavy] == pytest.approx(18, abs=1)
+        _queue(archive, tenant, 12)
+    turns = Counter(archive.claim()[0].lease.tenant_id for _ in range(12))
+    assert turns[heavy] == pytest.approx(9, abs=1)
 
 
 def test_who_was_idle_has_saved_nothing_up(archive: Archive) -> None:
     """A tenant that asks for nothing for a long time does not get all turns afterwards."""
     busy, idle = archive.tenant("busy"), archive.tenant("idle")
-    _queue(archive, busy, 30)
-    for _ in range(20):
+    _queue(archive, busy, 12)
+    for _ in range(8):
         archive.claim()
-    _queue(archive, idle, 10)
-    turns = Counter(archive.claim()[0].lease.tenant_id for _ in range(10))
-    assert turns[busy] >= 4
+    _queue(archive, idle, 6)
+    turns = Counter(archive.claim()[0].lease.tenant_id for _ in range(6))
+    assert turns[busy] >= 2
 
 
 def test_the_rest_of_a_claim_fits_the_first(archive: Archive) -> None:

@@ -1,7 +1,9 @@
 """Whose rows are whose: what queries show, what keys forbid, and what Postgres enforces by itself."""
 
+import os
 from collections.abc import Callable
 
+import psycopg
 import pytest
 from sqlalchemy import func, select, text
 from sqlalchemy.exc import DBAPIError, IntegrityError, ProgrammingError
@@ -142,6 +144,25 @@ def test_postgres_gives_the_operator_back(archive: Archive) -> None:
             assert session.scalars(select(models.Reference.id)).all() == []
         assert session.scalar(text("SELECT current_user")) == "idprefer_api"
         assert session.scalars(select(models.Tenant.id)).all() == []
+
+
+@on_postgres
+def test_a_plain_login_is_enough(archive: Archive, postgres: str) -> None:
+    """A login that owns nothing and is only a member of a role does that role's work, and no other's."""
+    login = f"idprefer_login_{os.getpid()}"
+    plain = Database(archive.api.url.replace("//postgres@", f"//{login}@"), "api")
+    with psycopg.connect(postgres, autocommit=True) as connection:
+        connection.execute(f"CREATE ROLE {login} LOGIN; GRANT idprefer_api TO {login}".encode())
+        try:
+            with plain.transaction(None) as session:
+                tenant, _, _ = operators.create_tenant(session, "one")
+            with plain.transaction(tenant.id) as session:
+                people.create(session, tenant.id, "Ada")
+            with pytest.raises(ProgrammingError, match="permission denied"), plain.transaction(None) as session:
+                session.execute(text("SET ROLE idprefer_ledger"))
+        finally:
+            plain.close()
+            connection.execute(f"DROP ROLE {login}".encode())
 
 
 @on_postgres
