@@ -49,6 +49,7 @@ def create_app(parts: Parts) -> FastAPI:
         openapi_url="/openapi.json",
         docs_url=None,
         redoc_url=None,
+        redirect_slashes=False,  # a redirect would name the host that the caller says this is
         lifespan=_lifespan,
         generate_unique_id_function=_operation_id,
         middleware=[

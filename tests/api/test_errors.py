@@ -24,6 +24,7 @@ def test_no_such_path(tenant: Tenant) -> None:
     """A path that leads nowhere is a problem, under /v1 and beside it."""
     _check(tenant.http.get("/v1/nothing"), 404, "not_found")
     _check(tenant.http.get("/nothing"), 404, "not_found")
+    _check(tenant.http.get("/v1/identities/"), 404, "not_found")
 
 
 def test_no_such_method(tenant: Tenant) -> None:

@@ -1,0 +1,93 @@
+/** What was done to a photo and whether it helped, as the service measured it. */
+
+import { h } from "./dom.js";
+import { sentence, tierWord } from "./words.js";
+
+/**
+ * Return the evidence of a restoration: for each face how alike before and after, then how it was made.
+ * @param {any} restoration
+ * @returns {HTMLElement}
+ */
+export function evidenceOf(restoration) {
+  return h(
+    "div",
+    { class: "stack" },
+    ...restoration.faces.map(faceEvidence),
+    restoration.upgrade_available &&
+      h("p", { class: "notice" }, "There is a way to a closer likeness by now: restore again with the trained model."),
+    h(
+      "details",
+      {},
+      h("summary", {}, "How it was made"),
+      h("dl", { class: "facts small" }, ...facts(restoration).flatMap(([term, text]) => [h("dt", {}, term), h("dd", {}, text)])),
+    ),
+  );
+}
+
+/** @param {any} face */
+function faceEvidence({ evidence }) {
+  const measured = typeof evidence.similarity_after === "number" && typeof evidence.similarity_before === "number";
+  return h(
+    "div",
+    { class: "stack" },
+    measured && likeness(evidence.similarity_before, evidence.similarity_after),
+    evidence.fallback && h("p", { class: "notice" }, sentence(evidence.fallback)),
+    evidence.warning && h("p", { class: "notice bad" }, sentence(evidence.warning)),
+  );
+}
+
+/**
+ * @param {number} before
+ * @param {number} after
+ */
+function likeness(before, after) {
+  const gain = after - before;
+  const sign = gain < 0 ? "\u2212" : "+";
+  return h(
+    "div",
+    { class: "likeness" },
+    h("h3", {}, "Likeness to the reference photos"),
+    row("Before", before, "before"),
+    row("Restored", after, "after"),
+    h(
+      "p",
+      { class: "small faint" },
+      `${sign}${Math.abs(gain).toFixed(2)}, by a second recognizer that took no part in restoring. ` +
+        "1 is the same picture, about 0 is a stranger.",
+    ),
+  );
+}
+
+/**
+ * @param {string} text
+ * @param {number} value
+ * @param {string} name
+ */
+function row(text, value, name) {
+  const bar = h("span", { class: `bar ${name}`, "aria-hidden": "true" }, h("span", {}));
+  bar.firstElementChild.style.width = `${Math.max(0, Math.min(1, value)) * 100}%`;
+  return h("p", { class: "measure" }, h("span", {}, text), bar, h("strong", {}, value.toFixed(2)));
+}
+
+/**
+ * @param {any} restoration
+ * @returns {[string, string | Node][]}
+ */
+function facts(restoration) {
+  const { evidence, faces } = restoration;
+  const digest = (/** @type {string} */ text) => h("code", { title: text }, text.slice(0, 16));
+  /** @type {[string, string | Node][]} */
+  const found = [["Way", sentence(tierWord(restoration.tier_used))]];
+  if (evidence.bundle) found.push(["Model", `${evidence.bundle}, ${evidence.preset} preset`]);
+  if (evidence.bundle_digest) found.push(["Model digest", digest(evidence.bundle_digest)]);
+  for (const face of faces) {
+    if (face.evidence.adapter_digest) found.push(["Training digest", digest(face.evidence.adapter_digest)]);
+    if (typeof face.evidence.consistency_db === "number") {
+      found.push(["Agrees with the photo", `${face.evidence.consistency_db.toFixed(1)} dB`]);
+    }
+  }
+  found.push(["Seed", String(restoration.seed)]);
+  if (restoration.fidelity !== null) found.push(["Fidelity", restoration.fidelity.toFixed(2)]);
+  found.push(["Number", h("code", {}, restoration.id)]);
+  return found;
+}

@@ -1,0 +1,154 @@
+/** Training: started, followed live with its loss, stopped if one likes. */
+
+import { fill, h, say } from "./dom.js";
+import { LossCurve } from "./curve.js";
+import { follow, hasEnded } from "./follow.js";
+import { ask } from "./http.js";
+import { attempt, busy, jobNotice } from "./notices.js";
+import { choice } from "./choice.js";
+import { section } from "./person.js";
+import { duration } from "./words.js";
+
+/** @typedef {import("./person.js").Person} Person */
+
+/** The training of one person; `done` is told when there is something new to restore with. */
+export class Training {
+  /**
+   * @param {Person} person
+   * @param {() => void} done
+   */
+  constructor(person, done) {
+    this.person = person;
+    this.done = done;
+    this.problems = h("div");
+    this.live = h("div", { class: "stack", hidden: true });
+    this.preset = choice("train-preset", "How long to learn", [
+      ["fast", "Fast"],
+      ["balanced", "Balanced"],
+      ["best", "Best"],
+    ]);
+    this.button = h("button", { type: "button", class: "primary", id: "train", disabled: true }, "Train");
+    this.button.addEventListener("click", () => this.start());
+    this.why = h("span", { class: "small faint" });
+    this.element = section(
+      "2",
+      "Training",
+      "The model learns this one face. It takes about a minute on a small machine, and can be repeated when photos are added.",
+      h("div", { class: "row" }, this.preset.element, this.button, this.why),
+      this.problems,
+      this.live,
+    );
+  }
+
+  /** Show the last training; follow it if it still runs. */
+  async load() {
+    const path = `/v1/identities/${this.person.id}/trainings?limit=1`;
+    const [job] = (await ask("GET", path, { signal: this.person.signal })).data;
+    if (job) attempt(this.problems, () => this.watch(job));
+  }
+
+  /**
+   * Allow to train once there are photos.
+   * @param {number} photos
+   */
+  allow(photos) {
+    this.photos = photos;
+    this.settle();
+  }
+
+  settle() {
+    const without = !this.photos;
+    this.button.disabled = without || Boolean(this.running);
+    this.button.textContent = this.person.state === "personalized" ? "Train again" : "Train";
+    this.why.textContent = without ? "Needs at least one photo that is used." : "";
+  }
+
+  async start() {
+    await busy(this.button, this.problems, async () => {
+      const json = { preset: this.preset.value() };
+      const path = `/v1/identities/${this.person.id}/trainings`;
+      const job = await ask("POST", path, { json, signal: this.person.signal });
+      say("The training was started.");
+      this.person.refresh();
+      attempt(this.problems, () => this.watch(job));
+    });
+    this.settle();
+  }
+
+  /** @param {any} job */
+  async watch(job) {
+    this.running = !hasEnded(job.state);
+    this.settle();
+    const view = new TrainingView(job, this.problems, this.person.signal);
+    fill(this.live, view.element);
+    this.live.hidden = false;
+    const ended = await follow(job.id, (event) => view.hear(event), this.person.signal);
+    const fresh = this.running;
+    this.running = false;
+    await this.person.refresh();
+    this.settle();
+    view.end(ended);
+    if (fresh && ended.state === "succeeded") say(`The training of ${this.person.name} is done.`);
+    if (ended.state === "succeeded") this.done();
+  }
+}
+
+/** What is seen of one training. */
+class TrainingView {
+  /**
+   * @param {any} job
+   * @param {HTMLElement} problems
+   * @param {AbortSignal} signal
+   */
+  constructor(job, problems, signal) {
+    this.job = job;
+    this.problems = problems;
+    this.signal = signal;
+    this.bar = h("progress", { "aria-label": "Training", max: 1, value: 0 });
+    this.line = h("p", { class: "small", id: "training-line" }, "Waiting for its turn\u2026");
+    this.stop = h("button", { type: "button", class: "plain", onclick: () => this.cancel() }, "Stop");
+    this.curve = new LossCurve(1);
+    this.bars = h("div", { class: "row" }, this.bar, this.stop);
+    this.element = h("div", { class: "stack" }, this.bars, this.line, this.curve.element);
+  }
+
+  cancel() {
+    return busy(this.stop, this.problems, async () => {
+      await ask("POST", `/v1/jobs/${this.job.id}/cancel`, { signal: this.signal });
+      this.line.textContent = "Stopping\u2026";
+    });
+  }
+
+  /** @param {import("./follow.js").JobEvent} event */
+  hear(event) {
+    if (event.type === "started") this.begun = Date.parse(event.created_at);
+    if (event.type !== "progress") return;
+    const { step, total, loss } = event.data;
+    this.bar.max = total;
+    this.bar.value = step;
+    this.line.textContent = `Step ${step} of ${total}${this.left(event)}`;
+    if (typeof loss === "number") this.curve.add(step, loss, total);
+  }
+
+  /** @param {import("./follow.js").JobEvent} event */
+  left(event) {
+    const { step, total } = event.data;
+    if (!this.begun || !step) return "";
+    const seconds = (Date.parse(event.created_at) - this.begun) / 1000;
+    return `, about ${duration((seconds / step) * (total - step))} left`;
+  }
+
+  /** @param {any} job */
+  end(job) {
+    this.bars.hidden = true;
+    if (job.state === "failed") fill(this.line, jobNotice(job.error, "The training failed"));
+    else this.line.textContent = lastWord(job);
+  }
+}
+
+/** @param {any} job */
+function lastWord(job) {
+  if (job.state !== "succeeded") return job.state === "canceled" ? "The training was stopped." : "The training expired.";
+  const seconds = (Date.parse(job.finished_at) - Date.parse(job.started_at)) / 1000;
+  return `Trained in ${duration(seconds)}.`;
+}
