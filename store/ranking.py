@@ -7,16 +7,31 @@ later: who was idle has saved nothing up. A claim moves the tenant's virtual tim
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import CTE, BindParameter, ColumnElement, Integer, Select, and_, bindparam, case, func, or_, select
+from sqlalchemy import (
+    CTE,
+    BindParameter,
+    ColumnElement,
+    Integer,
+    Select,
+    and_,
+    bindparam,
+    case,
+    exists,
+    func,
+    or_,
+    select,
+)
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import aliased
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import Double
 
-from store.columns import now
+from store.columns import age, now
 from store.job_models import HELD, LANES, Job, TenantLane, TenantShare
 
+PATIENCE_SECONDS = 60.0
+"""How long a training waits behind other jobs while nobody is being trained."""
 LOOK_AHEAD = 64
 """How many of each tenant's waiting jobs are looked at, so that a long queue costs no more than a short one."""
 WARM_AHEAD = 4.0
@@ -96,7 +111,7 @@ def _candidates(companions: bool) -> Select[Any]:
     floor = func.min(Job.virtual_floor).over(partition_by=own)
     base = case((TenantLane.virtual_time > floor, TenantLane.virtual_time), else_=floor)
     turn = func.row_number().over(partition_by=own, order_by=[Job.queued_at, Job.id])
-    lane = case({kind: place for place, kind in enumerate(LANES)}, value=Job.kind)
+    lane = case((_impatient(), -1), *((Job.kind == kind, place) for place, kind in enumerate(LANES)))
     columns = (Job.tenant_id, Job.id, Job.queued_at, Job.warm_key, TenantShare.weight, TenantShare.max_running_jobs)
     window = _windows()
     found = (
@@ -108,6 +123,16 @@ def _candidates(companions: bool) -> Select[Any]:
         .where(Job.queued_at <= window.c.last)
     )
     return found.where(Job.batch_key == bindparam("like_batch")) if companions else found
+
+
+def _impatient() -> ColumnElement[bool]:
+    """What lets a training go before everything else: it has waited for long, and nobody is being trained.
+
+    Once it runs it lets the others past, so that neither starves however many of the other kind there are.
+    """
+    other = aliased(Job)
+    training = exists().where(other.kind == "train", other.state.in_(HELD))
+    return and_(Job.kind == "train", age(Job.queued_at) > PATIENCE_SECONDS, ~training)
 
 
 def _windows() -> CTE:

@@ -4,10 +4,11 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from sqlalchemy import select, text
+from sqlalchemy import select, text, update
 from sqlalchemy.exc import OperationalError
 
 from store import ledger, models, operators, ranking
+from store.columns import now
 from store.database import Database
 from store.leases import Claim
 from tests.store.archive import Archive
@@ -52,6 +53,17 @@ def test_lanes_go_before_each_other(archive: Archive) -> None:
     for kind in ("train", "restore", "assess"):
         _queue(archive, tenant, 1, kind)
     assert [archive.claim()[0].kind for _ in range(3)] == ["assess", "restore", "train"]
+
+
+def test_a_training_is_not_starved(archive: Archive) -> None:
+    """A training that has waited for a minute goes first; while it runs, other trainings wait behind everything."""
+    flood, calm = archive.tenant("flood"), archive.tenant("calm")
+    _queue(archive, flood, 3)
+    _queue(archive, calm, 2, "train")
+    assert archive.claim()[0].kind == "restore"
+    with archive.of(None) as session:
+        session.execute(update(models.Job).where(models.Job.kind == "train").values(queued_at=now(-61)))
+    assert [archive.claim()[0].kind for _ in range(4)] == ["train", "restore", "restore", "train"]
 
 
 def test_a_flood_does_not_drown_others(archive: Archive) -> None:
