@@ -33,6 +33,11 @@ def alignment(landmarks: np.ndarray, side: int) -> np.ndarray:
     return similarity(np.asarray(landmarks, np.float64), ffhq_template(side))
 
 
+def placed(matrix: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """Return points (N, 2) under a (2, 3) map."""
+    return np.asarray(points, np.float64) @ matrix[:, :2].T + matrix[:, 2]
+
+
 def box_alignment(box: tuple[float, float, float, float], side: int) -> np.ndarray:
     """Return the map for a face given by its box alone: upright, the box's centre a little above the crop's."""
     x0, y0, x1, y1 = box

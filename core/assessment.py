@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 import torch
 
-from core.alignment import alignment, crop, ffhq_template
+from core.alignment import alignment, crop, ffhq_template, placed
 from core.backbone import Backbone
 from core.faces import Face
 from core.images import Photo
@@ -113,8 +113,8 @@ def _rows(assessments: Sequence[Assessment], which: Sequence[int]) -> FaceEmbedd
 
 def _crookedness(face: Face, matrix: np.ndarray, side: int) -> float:
     """Return how far landmarks lie from the template after alignment, root mean square, as a share of the side."""
-    placed = np.asarray(face.landmarks, np.float64) @ matrix[:, :2].T + matrix[:, 2]
-    return float(np.sqrt(((placed - ffhq_template(side)) ** 2).sum(1).mean()) / side)
+    away = placed(matrix, face.landmarks) - ffhq_template(side)
+    return float(np.sqrt((away**2).sum(1).mean()) / side)
 
 
 def _repeats(one: Assessment, other: Assessment) -> bool:

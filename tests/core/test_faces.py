@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from core.alignment import ffhq_template
 from core.errors import MissingBundle
 from core.faces import Face, FaceDetector, overlap
 from tests.marked_faces import write_detector
@@ -81,7 +82,8 @@ class Found:
         """Return boxes with scores (n, 5) and landmarks (n, 5, 2), as insightface does."""
         told = self._faces if input_size == (self._side, self._side) else ()
         boxes = np.array([(*face.box, face.score) for face in told]).reshape(-1, 5)
-        return boxes, np.zeros((len(boxes), 5, 2))
+        landmarks = [ffhq_template(64) + box[:2] for box in boxes]
+        return boxes, np.array(landmarks).reshape(-1, 5, 2)
 
 
 @pytest.mark.parametrize(
@@ -110,6 +112,33 @@ def test_large_faces_are_found_in_small_squares(
     """A face that fills half of the photo is believed where it has at most 200 px, not where it has 320."""
     monkeypatch.setattr(detector._analysis, "det_model", Found(boxed(0, 0, 200, 200), side=side))
     assert len(detector.detect(np.zeros((400, 400, 3), np.uint8))) == kept
+
+
+class Reader:
+    """A detector's network that finds one face roughly in a photo, and exactly in its aligned crop."""
+
+    def __init__(self, rough: np.ndarray, exact: np.ndarray) -> None:
+        self._rough, self._exact = rough, exact
+
+    def detect(self, pixels: np.ndarray, input_size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+        """Return the face; the crop is bright on the left, its mirror image on the right."""
+        if pixels.shape[0] != 256:
+            return np.array([[100.0, 100.0, 200.0, 220.0, 0.9]]), self._rough[None]
+        exact = self._exact
+        if pixels[:, :100].mean() < pixels[:, -100:].mean():
+            exact = (exact * (-1, 1) + (256, 0))[[1, 0, 2, 4, 3]]
+        return np.array([[60.0, 52.0, 193.0, 230.0, 0.9]]), exact[None]
+
+
+def test_landmarks_are_read_again(detector: FaceDetector, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the aligned crop and its mirror image show of the landmarks replaces the first reading."""
+    pixels = np.zeros((400, 400, 3), np.uint8)
+    pixels[:, :150] = 200
+    rough, exact = ffhq_template(200) + (50, 50), ffhq_template(256) + (4, -3)
+    monkeypatch.setattr(detector._analysis, "det_model", Reader(rough, exact))
+    (face,) = detector.detect(pixels)
+    wanted = (exact - ffhq_template(256)) / (256 / 200) + rough
+    np.testing.assert_allclose(face.landmarks, wanted, atol=1e-3)
 
 
 def test_overlap() -> None:

@@ -208,3 +208,11 @@ def test_written_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyP
         write_atomically(path, b"new")
     assert path.read_bytes() == b"old"
     assert list(path.parent.iterdir()) == [path]
+
+
+def test_written_files_can_be_read_by_others(tmp_path: Path) -> None:
+    """A written file has the permissions of any other new file of this person's, not a temporary one's."""
+    plain, ours = tmp_path / "plain", tmp_path / "ours"
+    plain.write_bytes(b"x")
+    write_atomically(ours, b"x")
+    assert ours.stat().st_mode == plain.stat().st_mode
