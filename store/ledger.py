@@ -8,7 +8,17 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, bindparam, case, exists, func, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    and_,
+    bindparam,
+    case,
+    exists,
+    func,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.dml import ReturningUpdate
 
@@ -16,7 +26,7 @@ from store import outbox, ranking
 from store.columns import age, now
 from store.database import act_for
 from store.errors import Fenced, QueueFull, StateConflict
-from store.job_models import HELD, LANES, LIVE, Job, JobEvent, TenantLane, TenantShare, Worker
+from store.job_models import HELD, LANES, LIVE, Job, JobEvent, TenantShare, Worker
 from store.leases import Claim as Claim
 from store.leases import Lease as Lease
 from store.leases import Swept as Swept
@@ -92,12 +102,10 @@ def claim(
     if first and limit > 1 and first[0].kind in _BATCHED:
         companions = ranking.wanted([first[0].kind], limit - 1, warm, like=first[0])
         first += _claim(session, worker_id, companions)
-    for tenant_id in sorted({job.tenant_id for job in first}):  # always in this order: nobody waits in a circle
-        _charge(session, tenant_id, [job for job in first if job.tenant_id == tenant_id])
-    kept = _within_quotas(session, first)
-    for job in kept:
-        _event(session, job, "started", {"attempt": job.attempt})
-    return [_claimed(job) for job in kept]
+    session.add_all(_numbered(job, "started", {"attempt": job.attempt}) for job in first)
+    session.flush()
+    ranking.charge(session, first)
+    return [_claimed(job) for job in _within_quotas(session, first)]
 
 
 def waiting(session: Session, kinds: Sequence[str]) -> bool:
@@ -270,36 +278,24 @@ def _claiming(companions: bool) -> ReturningUpdate[Job]:
     )
 
 
-def _charge(session: Session, tenant_id: str, jobs: Sequence[Job]) -> None:
-    """Move a tenant's virtual time on by what it got, divided by its weight."""
-    base = max(job.virtual_start or 0.0 for job in jobs)
-    weight = select(TenantShare.weight).where(TenantShare.tenant_id == tenant_id).scalar_subquery()
-    later = case((TenantLane.virtual_time > base, TenantLane.virtual_time), else_=base)
-    session.execute(
-        update(TenantLane)
-        .where(TenantLane.tenant_id == tenant_id, TenantLane.kind == jobs[0].kind)
-        .values(virtual_time=later + len(jobs) / weight)
-        .execution_options(**_UNWATCHED)
-    )
-
-
-def _within_quotas(session: Session, jobs: list[Job]) -> list[Job]:
+def _within_quotas(session: Session, jobs: Sequence[Job]) -> list[Job]:
     """Give back what concurrent claimers took beyond a tenant's quota: exact, since the share's row is locked."""
-    kept = []
-    for tenant_id in sorted({job.tenant_id for job in jobs}):
-        mine = [job for job in jobs if job.tenant_id == tenant_id]
-        limited = select(TenantShare).where(
-            TenantShare.tenant_id == tenant_id, TenantShare.max_running_jobs.is_not(None)
-        )
-        share = session.scalar(limited.with_for_update())
-        if share is not None and share.max_running_jobs is not None:
-            running = session.scalar(select(func.count()).where(Job.tenant_id == tenant_id, Job.state.in_(HELD))) or 0
-            over = max(0, running - share.max_running_jobs)
-            mine, excess = mine[: max(0, len(mine) - over)], mine[max(0, len(mine) - over) :]
-            for job in excess:
-                _change(session, _key(job), Job.state == "running", {"state": "queued", "attempt": Job.attempt - 1})
-        kept += mine
-    return sorted(kept, key=lambda job: jobs.index(job))
+    limited = select(TenantShare).where(TenantShare.max_running_jobs.is_not(None)).order_by(TenantShare.tenant_id)
+    shares = session.scalars(
+        limited.where(TenantShare.tenant_id.in_({job.tenant_id for job in jobs})).with_for_update()
+    )
+    kept = list(jobs)
+    for share in shares.all():
+        count = select(func.count()).where(Job.tenant_id == share.tenant_id, Job.state.in_(HELD))
+        over = (session.scalar(count) or 0) - (share.max_running_jobs or 0)
+        mine = [job for job in kept if job.tenant_id == share.tenant_id]
+        for job in mine[max(0, len(mine) - max(0, over)) :]:
+            values = {"state": "queued", "attempt": Job.attempt - 1, "worker_id": None, "lease_until": None}
+            given_back = _change(session, _key(job), Job.state == "running", values)
+            if given_back is not None:
+                _event(session, given_back, "queued", {})
+            kept.remove(job)
+    return kept
 
 
 def _claimed(job: Job) -> Claim:
@@ -315,7 +311,9 @@ def _locked(session: Session, condition: ColumnElement[bool]) -> Sequence[Job]:
 
 
 def _held_by(lease: Lease) -> ColumnElement[bool]:
-    return and_(Job.tenant_id == lease.tenant_id, Job.id == lease.job_id, Job.lease_epoch == lease.epoch)
+    """Return what selects a job under a lease; a database set back to a backup may give a number out twice."""
+    mine = and_(Job.lease_epoch == lease.epoch, Job.worker_id == lease.worker_id)
+    return and_(Job.tenant_id == lease.tenant_id, Job.id == lease.job_id, mine)
 
 
 def _key(job: Job) -> ColumnElement[bool]:
@@ -358,9 +356,12 @@ def _change(
 
 
 def _event(session: Session, job: Job, kind: str, data: Mapping[str, Any]) -> None:
-    row = JobEvent(tenant_id=job.tenant_id, job_id=job.id, sequence=job.last_sequence, type=kind, data=dict(data))
-    session.add(row)
+    session.add(_numbered(job, kind, data))
     session.flush()
+
+
+def _numbered(job: Job, kind: str, data: Mapping[str, Any]) -> JobEvent:
+    return JobEvent(tenant_id=job.tenant_id, job_id=job.id, sequence=job.last_sequence, type=kind, data=dict(data))
 
 
 def _told(session: Session, job: Job) -> None:

@@ -4,8 +4,10 @@ A job's virtual start is its tenant's virtual time in the lane, or the lane's ow
 later: who was idle has saved nothing up. A claim moves the tenant's virtual time on by 1 / weight.
 """
 
+from collections import defaultdict
 from collections.abc import Sequence
-from typing import Any
+from functools import lru_cache
+from typing import Any, cast
 
 from sqlalchemy import (
     CTE,
@@ -13,6 +15,8 @@ from sqlalchemy import (
     ColumnElement,
     Integer,
     Select,
+    Table,
+    Update,
     and_,
     bindparam,
     case,
@@ -20,9 +24,10 @@ from sqlalchemy import (
     func,
     or_,
     select,
+    update,
 )
 from sqlalchemy.ext.compiler import compiles
-from sqlalchemy.orm import aliased
+from sqlalchemy.orm import Session, aliased
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import Double
@@ -88,6 +93,33 @@ def wanted(kinds: Sequence[str], most: int, warm: Sequence[str], like: Job | Non
     """Return `next_jobs`' parameters: of which kinds, how many at most, which adapters are warm, like which job."""
     shared = {} if like is None else {"like_batch": like.batch_key}
     return {"wanted_kinds": list(kinds), "most": most, "warm": list(warm), **shared}
+
+
+def charge(session: Session, jobs: Sequence[Job]) -> None:
+    """Move each tenant's virtual time on by what it got, divided by its weight."""
+    bases: dict[str, list[float]] = defaultdict(list)
+    for job in jobs:
+        bases[job.tenant_id].append(job.virtual_start or 0.0)
+    rows = [
+        {"whose": tenant_id, "lane": jobs[0].kind, "base": max(bases[tenant_id]), "count": len(bases[tenant_id])}
+        for tenant_id in sorted(bases)  # always in this order: nobody waits in a circle
+    ]
+    if rows:
+        session.connection().execute(_charging(), rows)
+
+
+@lru_cache
+def _charging() -> Update:
+    base: BindParameter[float] = bindparam("base", type_=Double)
+    count: BindParameter[float] = bindparam("count", type_=Double)
+    lane = cast(Table, TenantLane.__table__)
+    weight = select(TenantShare.weight).where(TenantShare.tenant_id == bindparam("whose")).scalar_subquery()
+    later = case((lane.c.virtual_time > base, lane.c.virtual_time), else_=base)
+    return (
+        update(lane)
+        .where(lane.c.tenant_id == bindparam("whose"), lane.c.kind == bindparam("lane"))
+        .values(virtual_time=later + count / weight)
+    )
 
 
 def _ranked(companions: bool) -> Select[Any]:
