@@ -1,7 +1,6 @@
 /** Requests to the service: the session's token goes along, and every refusal becomes a Problem. */
 
-/** @typedef {{json?: unknown, form?: FormData, headers?: Record<string, string>, waitSeconds?: number,
- *   signal?: AbortSignal}} Request */
+/** @typedef {{json?: unknown, form?: FormData, headers?: Record<string, string>, signal?: AbortSignal}} Request */
 
 /** A refusal, as the service words it (RFC 9457), or as we do where it does not answer. */
 export class Problem extends Error {
@@ -55,7 +54,6 @@ async function sent(method, path, request) {
   const headers = { Accept: "application/json", ...request.headers };
   if (method !== "GET") headers["X-CSRF-Token"] = csrfToken;
   if (request.json !== undefined) headers["Content-Type"] = "application/json";
-  if (request.waitSeconds) headers.Prefer = `wait=${request.waitSeconds}`;
   const body = request.json === undefined ? request.form : JSON.stringify(request.json);
   try {
     return await fetch(path, { method, headers, body, signal: request.signal, credentials: "same-origin" });

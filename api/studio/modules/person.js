@@ -63,7 +63,7 @@ async function parts(person, consents) {
   if (!live.has("train") && !live.has("restore")) return [askConsent(person), end];
   const history = new History(person);
   const restoring = new Restoring(person, () => history.load());
-  const training = new Training(person, () => restoring.trained());
+  const training = new Training(person);
   const photos = new Photos(person, (count) => training.allow(count));
   await Promise.all([photos.load(), training.load(), history.load()]);
   return [photos.element, training.element, restoring.element, history.element, end];

@@ -12,7 +12,6 @@ import { reason, sentence } from "./words.js";
 
 const MOST = 200;
 const AT_ONCE = 2; // uploads under way
-const WAIT_SECONDS = 20;
 
 /** The photos of one person; `counted` is told how many are accepted. */
 export class Photos {
@@ -51,7 +50,7 @@ export class Photos {
   async load() {
     const photos = await all(`/v1/identities/${this.person.id}/references`, MOST, this.person.signal);
     for (const photo of photos.reverse()) this.show(photo, this.card(), `/v1/references/${photo.id}/image`);
-    for (const photo of photos.filter((one) => one.state === "checking")) this.await(photo);
+    for (const photo of photos.filter((one) => one.state === "checking")) this.awaitVerdict(photo);
     this.count();
   }
 
@@ -69,7 +68,10 @@ export class Photos {
     fill(card, picture(source, file.name), h("div", { class: "about" }, h("p", { class: "busy" }, "Being looked at\u2026")));
     this.underWay += 1;
     try {
-      await this.send(file, source, card);
+      const photo = await this.send(file);
+      this.show(photo, card, source);
+      if (photo.state === "checking") this.awaitVerdict(photo);
+      else this.judged(photo);
     } catch (error) {
       if (this.person.signal.aborted) return;
       fill(card, picture(source, file.name), h("div", { class: "about" }, notice(error)));
@@ -79,29 +81,25 @@ export class Photos {
     }
   }
 
-  /**
-   * @param {File} file
-   * @param {string} source
-   * @param {HTMLElement} card
-   */
-  async send(file, source, card) {
+  /** @param {File} file */
+  async send(file) {
     const form = new FormData();
     form.append("files", file);
     const path = `/v1/identities/${this.person.id}/references`;
-    const answer = await ask("POST", path, { form, waitSeconds: WAIT_SECONDS, signal: this.person.signal });
-    const [photo] = answer.data;
-    this.show(photo, card, source);
-    if (photo.state === "checking") await this.await(photo);
-    else this.judged(photo);
+    return (await ask("POST", path, { form, signal: this.person.signal })).data[0];
   }
 
   /** @param {any} photo */
-  async await(photo) {
-    await follow(photo.job_id, () => {}, this.person.signal);
-    const judged = await ask("GET", `/v1/references/${photo.id}`, { signal: this.person.signal });
-    const shown = this.known.get(photo.id);
-    this.show(judged, shown.card, shown.source);
-    this.judged(judged);
+  async awaitVerdict(photo) {
+    const { signal } = this.person;
+    await attempt(this.problems, async () => {
+      await follow(photo.job_id, () => {}, signal);
+      const judged = await ask("GET", `/v1/references/${photo.id}`, { signal });
+      const shown = this.known.get(photo.id);
+      if (!shown) return; // deleted meanwhile
+      this.show(judged, shown.card, shown.source);
+      this.judged(judged);
+    });
   }
 
   /** @param {any} photo */

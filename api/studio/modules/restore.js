@@ -1,6 +1,5 @@
 /** Restoring: one bad photo in, whose face it is if that is not clear, the restored photo out. */
 
-import { choice } from "./choice.js";
 import { fill, h, say } from "./dom.js";
 import { dropZone } from "./drop.js";
 import { evidenceOf } from "./evidence.js";
@@ -26,6 +25,9 @@ export class Restoring {
     this.person = person;
     this.done = done;
     this.wishes = new Wishes();
+    /** @type {File | null} */
+    this.file = null;
+    this.source = "";
     this.problems = h("div");
     this.result = h("div", { class: "stack", id: "result" });
     this.chosen = h("div", { class: "chosen", hidden: true });
@@ -46,11 +48,6 @@ export class Restoring {
       this.problems,
       this.result,
     );
-  }
-
-  /** Say that there is a trained model now. */
-  trained() {
-    this.wishes.trained();
   }
 
   /** @param {File} file */
@@ -74,7 +71,7 @@ export class Restoring {
   async sent() {
     if (this.upload) return;
     const form = new FormData();
-    form.append("file", this.file);
+    form.append("file", /** @type {File} */ (this.file));
     this.upload = await ask("POST", "/v1/uploads", { form, signal: this.person.signal });
   }
 

@@ -18,23 +18,24 @@ export function slider(pictures) {
     max: 100,
     value: 50,
     step: 1,
-    "aria-label": "How much of the restored photo is shown",
+    "aria-label": "Divider between before and restored",
   });
   const before = h("img", { src: pictures.before, alt: `The photo of ${pictures.name} before` });
-  const after = h("img", { src: pictures.after, alt: `The photo of ${pictures.name} restored`, class: "after" });
+  const after = h("img", { src: pictures.after, alt: `The photo of ${pictures.name} restored` });
+  before.addEventListener("error", () => (before.hidden = true)); // this browser cannot show HEIC
   const stage = h(
     "div",
     { class: "slider" },
-    before,
-    after,
+    h("div", { class: "pane" }, before),
+    h("div", { class: "pane after" }, after),
     h("span", { class: "handle", "aria-hidden": "true" }),
-    h("span", { class: "tag left", "aria-hidden": "true" }, "Restored"),
-    h("span", { class: "tag right", "aria-hidden": "true" }, "Before"),
+    h("span", { class: "tag left", "aria-hidden": "true" }, "Before"),
+    h("span", { class: "tag right", "aria-hidden": "true" }, "Restored"),
     range,
   );
   const move = () => {
     stage.style.setProperty("--share", `${range.value}%`);
-    range.setAttribute("aria-valuetext", `${range.value} percent restored`);
+    range.setAttribute("aria-valuetext", `${range.value} percent before, ${100 - range.value} percent restored`);
   };
   range.addEventListener("input", move);
   move();
@@ -90,7 +91,4 @@ function look(stage, images, { width, height }, [x0, y0, x1, y1]) {
     image.style.left = `${(-100 * x0) / (x1 - x0)}%`;
     image.style.top = `${(-100 * y0) / (y1 - y0)}%`;
   }
-  // The restored picture is cut at the handle, which is somewhere in the stage and not in the picture.
-  images[1].style.setProperty("--from", `${(100 * x0) / width}%`);
-  images[1].style.setProperty("--wide", String((x1 - x0) / width));
 }

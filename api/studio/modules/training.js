@@ -11,15 +11,13 @@ import { duration } from "./words.js";
 
 /** @typedef {import("./person.js").Person} Person */
 
-/** The training of one person; `done` is told when there is something new to restore with. */
+/** The training of one person. */
 export class Training {
-  /**
-   * @param {Person} person
-   * @param {() => void} done
-   */
-  constructor(person, done) {
+  /** @param {Person} person */
+  constructor(person) {
     this.person = person;
-    this.done = done;
+    this.photos = 0;
+    this.running = false;
     this.problems = h("div");
     this.live = h("div", { class: "stack", hidden: true });
     this.preset = choice("train-preset", "How long to learn", [
@@ -33,7 +31,7 @@ export class Training {
     this.element = section(
       "2",
       "Training",
-      "The model learns this one face. It takes about a minute on a small machine, and can be repeated when photos are added.",
+      "The model learns this one face. It takes a minute or a few on a small machine, and can be repeated when photos are added.",
       h("div", { class: "row" }, this.preset.element, this.button, this.why),
       this.problems,
       this.live,
@@ -89,7 +87,6 @@ export class Training {
     this.settle();
     view.end(ended);
     if (fresh && ended.state === "succeeded") say(`The training of ${this.person.name} is done.`);
-    if (ended.state === "succeeded") this.done();
   }
 }
 

@@ -53,11 +53,6 @@ export class Wishes {
     return [this.preset.element, this.format.element, balance];
   }
 
-  /** Note that there is a trained model: the best there is takes it by itself. */
-  trained() {
-    this.element.dataset.trained = "yes";
-  }
-
   /** Return the fields of the request. */
   values() {
     return {
