@@ -181,6 +181,9 @@ def evaluate(
     labels: Annotated[Path | None, typer.Option(help='JSON of {"person": "group"}: figures by group.')] = None,
     results: Annotated[list[str] | None, typer.Option(help="NAME=DIR: another program's results, as a row.")] = None,
     write_inputs: Annotated[Path | None, typer.Option(help="Only write the degraded inputs into this folder.")] = None,
+    changes: Annotated[
+        list[str] | None, typer.Option("--set", help="train.NAME=VALUE or restore.NAME=VALUE, over the preset's.")
+    ] = None,
     open_sealed: Annotated[str | None, typer.Option(help="Why the sealed people are looked at: recorded.")] = None,
     seed: Seed = 0,
     device: Device = "auto",
@@ -191,7 +194,8 @@ def evaluate(
 
     choices = evaluate.Choices(
         dataset, people, protocol, bundle, preset, limit_people, photos, severity, judges, judge_weights,
-        evaluate.checked_frame(frame), labels, tuple(results or ()), write_inputs, open_sealed, seed, device,
+        evaluate.checked_frame(frame), labels, tuple(results or ()), write_inputs, tuple(changes or ()),
+        open_sealed, seed, device,
     )  # fmt: skip
     evaluate.run(choices, report, as_json)
 

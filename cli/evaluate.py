@@ -53,6 +53,7 @@ class Choices:
     labels: Path | None  # JSON: person -> group
     results: tuple[str, ...]  # NAME=DIR: another program's results
     write_inputs: Path | None  # only write the degraded inputs there
+    changes: tuple[str, ...]  # train.NAME=VALUE or restore.NAME=VALUE: other options than the preset's
     open_sealed: str | None  # why the sealed people are looked at
     seed: int
     device: str
@@ -99,7 +100,7 @@ def run(choices: Choices, folder: Path, as_json: bool) -> None:
         tuple(people),
         labels,
     )
-    written = folder / f"{choices.protocols.replace(',', '-')}-{choices.preset}"
+    written = folder / "-".join([*choices.protocols.split(","), choices.preset, *choices.changes])
     told = write_report(evaluation, written)
     if as_json:
         typer.echo(json.dumps(told, indent=2))
@@ -112,8 +113,21 @@ def _tables(choices: Choices) -> list[Table]:
     if unknown := [name for name in severities if name not in SEVERITIES]:
         raise InvalidOption(f"got severity {unknown[0]!r}, wanted some of {', '.join(SEVERITIES)}")
     names = choices.protocols.split(",")
-    made = [table for name in names for table in tables(name, choices.preset, severities, choices.seed)]
+    changes = _changes(choices.changes)
+    made = [table for name in names for table in tables(name, choices.preset, severities, choices.seed, changes)]
     return [with_others(table, _results(choices.results)) for table in made]
+
+
+def _changes(pairs: Sequence[str]) -> dict[str, Any]:
+    """Return changed options by name; a value that is no JSON is a word."""
+    changes = {}
+    for pair in pairs:
+        name, _, value = pair.partition("=")
+        try:
+            changes[name] = json.loads(value)
+        except ValueError:
+            changes[name] = value
+    return changes
 
 
 def _results(pairs: Sequence[str]) -> dict[str, Path]:
@@ -191,7 +205,7 @@ def _about(choices: Choices, manifest: Manifest, backbone: Backbone, commit: str
         commit=commit,
         bundle=backbone.name,
         bundle_digest=backbone.digest,
-        preset=choices.preset,
+        preset=" ".join([choices.preset, *choices.changes]),
         device=str(backbone.device),
         manifest_sha256=manifest.sha256,
         manifest_source=_source(manifest),

@@ -55,11 +55,14 @@ class Table:
     baseline: str | None = None  # the row that every other one is compared with, pair by pair
 
 
-def tables(protocol: str, preset: str, severities: Sequence[str], seed: int = 0) -> list[Table]:
-    """Return the tables of a protocol with a preset's options."""
+def tables(
+    protocol: str, preset: str, severities: Sequence[str], seed: int = 0, changes: Mapping[str, Any] | None = None
+) -> list[Table]:
+    """Return the tables of a protocol with a preset's options; `changes` of them are named train.X or restore.X."""
     if protocol not in PROTOCOLS:
         raise InvalidOption(f"got protocol {protocol!r}, wanted one of {', '.join(PROTOCOLS)}")
-    train, restore = TrainOptions.preset(preset, seed=seed), RestoreOptions.preset(preset)
+    train = TrainOptions.preset(preset, **{"seed": seed, **_changes_of("train", changes or {})})
+    restore = RestoreOptions.preset(preset, **_changes_of("restore", changes or {}))
     makers = {"main": _main, "grid": _grid, "ablation": _ablation, "sweep": _sweep}
     return makers[protocol](train, restore, tuple(severities))
 
@@ -70,6 +73,13 @@ def with_others(table: Table, results: Mapping[str, Path]) -> Table:
     if twice := {row.name for row in table.rows} & set(results):
         raise InvalidOption(f"got results named {sorted(twice)[0]!r}, wanted a name that no row has yet")
     return replace(table, rows=(*table.rows, *rows))
+
+
+def _changes_of(kind: str, changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the changes of one kind of options; InvalidOption for a name of neither kind."""
+    if wrong := [name for name in changes if name.partition(".")[0] not in ("train", "restore")]:
+        raise InvalidOption(f"got --set {wrong[0]}, wanted train.NAME=VALUE or restore.NAME=VALUE")
+    return {name.partition(".")[2]: value for name, value in changes.items() if name.startswith(f"{kind}.")}
 
 
 def _main(train: TrainOptions, restore: RestoreOptions, severities: tuple[str, ...]) -> list[Table]:

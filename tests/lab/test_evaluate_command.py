@@ -92,6 +92,8 @@ def test_tables_are_printed(people: Path, bundle: Path, tmp_path: Path, capsys: 
         (("--results", "nothing"), "wanted NAME=DIR"),
         (("--labels", "nowhere.json"), "got --labels nowhere.json"),
         (("--preset", "slow"), "got preset 'slow'"),
+        (("--set", "strength=0.5"), "wanted train.NAME=VALUE or restore.NAME=VALUE"),
+        (("--set", "restore.strength=often"), "got strength 'often'"),
     ],
 )
 def test_refused(

@@ -153,6 +153,15 @@ def test_grid_has_all_eight() -> None:
     assert full.key() == next(row for row in grid.rows if row.name == "injector + guidance + projection").key()
 
 
+def test_options_can_be_changed() -> None:
+    """Changes reach every row that restores or trains, and make another row of it."""
+    (plain,) = tables("main", "fast", ["medium"])
+    (changed,) = tables("main", "fast", ["medium"], changes={"restore.strength": 0.5, "train.steps": 7})
+    assert all(row.restore.strength == 0.5 for row in changed.rows)
+    assert [row.train.steps for row in changed.rows if row.train is not None] == [7]
+    assert {row.key() for row in plain.rows}.isdisjoint(row.key() for row in changed.rows)
+
+
 def test_unknown_protocol() -> None:
     """A protocol that is none is refused with the names of those that are."""
     with pytest.raises(InvalidOption, match="main, grid, ablation, sweep"):
