@@ -11,13 +11,16 @@ from core.images import Photo, encode_photo
 _WIDTH, _GAP = 1200, 12  # pixels
 _PAPER = 250
 _MARGIN = 0.4  # around a face, as a share of its box's longer side
+_LARGE = 0.8  # of the photo's height: a face seen from so near is seen in the photo already
 
 
 def comparison(before: Photo, after: Photo, boxes: Sequence[Box], xmp: bytes) -> bytes:
     """Return the comparison as JPEG, in the photo's own colour profile."""
     rows = [_side_by_side(before.pixels, after.pixels)]
     for box in boxes:
-        rows.append(_side_by_side(_around(before.pixels, box), _around(after.pixels, box)))
+        near = _around(before.pixels, box)
+        if near.shape[0] < _LARGE * before.pixels.shape[0]:
+            rows.append(_side_by_side(near, _around(after.pixels, box)))
     gap = np.full((_GAP, _WIDTH, 3), _PAPER, np.uint8)
     pieces = [piece for row in rows for piece in (gap, row)] + [gap]
     return encode_photo(Photo(np.concatenate(pieces), before.icc_profile), "jpeg", xmp)
