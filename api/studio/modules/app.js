@@ -35,7 +35,12 @@ async function show() {
   } catch (error) {
     if (signal.aborted) return;
     if (!(error instanceof Problem)) throw error;
-    fill(place, h("h1", { tabindex: -1 }, "That did not work"), notice(error), h("a", { class: "button plain", href: "#/" }, "Back to everybody"));
+    fill(
+      place,
+      h("h1", { tabindex: -1 }, "That did not work"),
+      notice(error),
+      h("a", { class: "button plain", href: "#/" }, "Back to everybody"),
+    );
   }
   if (!signal.aborted) arrive(place);
 }

@@ -19,7 +19,11 @@ export function evidenceOf(restoration) {
       "details",
       {},
       h("summary", {}, "How it was made"),
-      h("dl", { class: "facts small" }, ...facts(restoration).flatMap(([term, text]) => [h("dt", {}, term), h("dd", {}, text)])),
+      h(
+        "dl",
+        { class: "facts small" },
+        ...facts(restoration).flatMap(([term, text]) => [h("dt", {}, term), h("dd", {}, text)]),
+      ),
     ),
   );
 }

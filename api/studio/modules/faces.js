@@ -47,7 +47,12 @@ export function chooseFace(place, photo, boxes, name, chosen) {
 function faceButton(photo, box, i, chosen) {
   const button = h(
     "button",
-    { type: "button", class: "face", "aria-label": `Face ${i + 1}, ${where(photo, box)}`, onclick: () => chosen(inside(photo, box)) },
+    {
+      type: "button",
+      class: "face",
+      "aria-label": `Face ${i + 1}, ${where(photo, box)}`,
+      onclick: () => chosen(inside(photo, box)),
+    },
     h("span", { "aria-hidden": "true" }, i + 1),
   );
   place(button, photo, box);

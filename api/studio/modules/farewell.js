@@ -34,7 +34,7 @@ export function farewell(person, consents) {
     ? [h("p", {}, "This person is being erased, or has been: photos, models, restorations and keys.")]
     : [records(person, consents, problems, gone), h("div", { class: "row" }, eraseButton(person, problems, gone))];
   return section(
-    "5",
+    "farewell",
     "Consent and erasure",
     "Taking it back erases the photos, the models and the restorations for good.",
     ...children,
@@ -124,7 +124,12 @@ async function watch(person, erasureId, progress) {
   for (;;) {
     const erasure = await ask("GET", `/v1/erasures/${erasureId}`, { signal: person.signal });
     const line = h("p", { tabindex: -1 }, DOING[erasure.state] ?? erasure.state);
-    fill(progress, line, erasure.receipt && receiptLink(erasure), h("a", { class: "button plain", href: "#/" }, "Back to everybody"));
+    fill(
+      progress,
+      line,
+      erasure.receipt && receiptLink(erasure),
+      h("a", { class: "button plain", href: "#/" }, "Back to everybody"),
+    );
     line.focus();
     if (["completed", "failed"].includes(erasure.state)) break;
     await new Promise((resolve) => setTimeout(resolve, PATIENCE_MILLISECONDS));

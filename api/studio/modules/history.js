@@ -17,13 +17,21 @@ export class History {
     this.person = person;
     this.problems = h("div");
     this.list = h("ul", { class: "restorations", role: "list" });
-    this.element = section("4", "Restored so far", "Kept until you delete them or their time is over.", this.problems, this.list);
+    this.element = section(
+      "history",
+      "Restored so far",
+      "Kept until you delete them or their time is over.",
+      this.problems,
+      this.list,
+    );
   }
 
   /** Read the list anew. */
   async load() {
     const restorations = await all("/v1/restorations", MOST, this.person.signal);
-    const theirs = restorations.filter((one) => one.image_url && one.faces.some((/** @type {any} */ face) => face.identity_id === this.person.id));
+    const theirs = restorations.filter(
+      (one) => one.image_url && one.faces.some((/** @type {any} */ face) => face.identity_id === this.person.id),
+    );
     fill(this.list, ...theirs.map((one) => this.item(one)));
     this.element.hidden = theirs.length === 0;
   }
@@ -34,13 +42,36 @@ export class History {
     const links = h(
       "div",
       { class: "row" },
-      h("a", { class: "button plain", href: restoration.image_url, download: "restored", "aria-label": `Download the photo restored ${made}` }, "Download"),
-      h("button", { type: "button", class: "quiet", "aria-label": `Delete the photo restored ${made}`, onclick: () => this.remove(restoration) }, "Delete"),
+      h(
+        "a",
+        {
+          class: "button plain",
+          href: restoration.image_url,
+          download: "restored",
+          "aria-label": `Download the photo restored ${made}`,
+        },
+        "Download",
+      ),
+      h(
+        "button",
+        {
+          type: "button",
+          class: "quiet",
+          "aria-label": `Delete the photo restored ${made}`,
+          onclick: () => this.remove(restoration),
+        },
+        "Delete",
+      ),
     );
     return h(
       "li",
       {},
-      h("img", { src: restoration.comparison_url, alt: `Before and after, restored ${made}`, loading: "lazy", decoding: "async" }),
+      h("img", {
+        src: restoration.comparison_url,
+        alt: `Before and after, restored ${made}`,
+        loading: "lazy",
+        decoding: "async",
+      }),
       h("p", {}, h("strong", {}, made)),
       h("p", { class: "small faint" }, sentence(tierWord(restoration.tier_used)), gain(restoration)),
       links,

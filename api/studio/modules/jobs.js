@@ -22,13 +22,25 @@ export async function showJobs(main, _, signal) {
   const problems = h("div");
   const list = h("ol", { class: "jobs", role: "list" });
   const more = h("button", { type: "button", class: "plain", hidden: true }, "Show more");
-  const filter = choice("kind", "Which", [["", "All"], ["train", "Trainings"], ["restore", "Restorations"], ["assess", "Photo checks"]], "");
+  const filter = choice(
+    "kind",
+    "Which",
+    [
+      ["", "All"],
+      ["train", "Trainings"],
+      ["restore", "Restorations"],
+      ["assess", "Photo checks"],
+    ],
+    "",
+  );
   let limit = 20;
   const load = async () => {
     const query = new URLSearchParams({ limit: String(limit), ...(filter.value() ? { kind: filter.value() } : {}) });
     const page = await ask("GET", `/v1/jobs?${query}`, { signal });
     const items = page.data.map((/** @type {any} */ job) => item(job, people, problems, load, signal));
-    keepFocus(list, () => fill(list, ...(items.length ? items : [h("li", { class: "card empty" }, "There are no jobs yet.")])));
+    keepFocus(list, () =>
+      fill(list, ...(items.length ? items : [h("li", { class: "card empty" }, "There are no jobs yet.")])),
+    );
     more.hidden = !page.has_more || limit >= 100;
     list.dataset.live = String(page.data.some((/** @type {any} */ job) => !hasEnded(job.state)));
   };
@@ -63,9 +75,20 @@ function keepFocus(list, redraw) {
  */
 function item(job, people, problems, load, signal) {
   const name = people.get(job.identity_id);
-  const title = name ? h("a", { href: `#/people/${job.identity_id}` }, `${kindWord(job.kind)} for ${name}`) : kindWord(job.kind);
+  const title = name
+    ? h("a", { href: `#/people/${job.identity_id}` }, `${kindWord(job.kind)} for ${name}`)
+    : kindWord(job.kind);
   const act = (/** @type {string} */ verb, /** @type {string} */ text, /** @type {string} */ said) => {
-    const button = h("button", { type: "button", class: "plain", id: `${verb}-${job.id}`, "aria-label": `${text}: ${kindWord(job.kind)} of ${when(job.created_at)}` }, text);
+    const button = h(
+      "button",
+      {
+        type: "button",
+        class: "plain",
+        id: `${verb}-${job.id}`,
+        "aria-label": `${text}: ${kindWord(job.kind)} of ${when(job.created_at)}`,
+      },
+      text,
+    );
     button.addEventListener("click", () =>
       busy(button, problems, async () => {
         await ask("POST", `/v1/jobs/${job.id}/${verb}`, { signal });
@@ -80,7 +103,9 @@ function item(job, people, problems, load, signal) {
     { class: "card job" },
     h("div", { class: "grow" }, h("p", {}, h("strong", {}, title)), h("p", { class: "small faint" }, timing(job))),
     badge(job.state),
-    job.progress && !hasEnded(job.state) && h("progress", { max: job.progress.total, value: job.progress.step, "aria-label": "Progress" }),
+    job.progress &&
+      !hasEnded(job.state) &&
+      h("progress", { max: job.progress.total, value: job.progress.step, "aria-label": "Progress" }),
     job.error && h("p", { class: "small wide" }, sentence(job.error.detail)),
     ["queued", "running"].includes(job.state) && act("cancel", "Stop", "The job is being stopped."),
     RETRYABLE.includes(job.state) && act("retry", "Try again", "The job is queued again."),

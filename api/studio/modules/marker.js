@@ -28,7 +28,12 @@ export function markFace(where, photo, name, chosen) {
     "aria-label": `Frame around the face of ${name}: arrow keys move it, plus and minus change its size`,
   });
   const lay = (/** @type {Box} */ next) => place(frame, photo, (box = next));
-  const stage = h("div", { class: "stage draw" }, h("img", { src: photo.source, alt: "The photo to mark", draggable: "false" }), frame);
+  const stage = h(
+    "div",
+    { class: "stage draw" },
+    h("img", { src: photo.source, alt: "The photo to mark", draggable: "false" }),
+    frame,
+  );
   frame.addEventListener("keydown", (/** @type {KeyboardEvent} */ event) => {
     const next = byKey(photo, box, event.key, shorter * STEP);
     if (next === null) return;
@@ -36,9 +41,20 @@ export function markFace(where, photo, name, chosen) {
     lay(next);
   });
   drawBy(stage, photo, lay);
-  const done = h("button", { type: "button", class: "primary", onclick: () => chosen(/** @type {Box} */ (box.map(Math.round))) }, "Restore this face");
-  const hint = h("p", { class: "small faint" }, "Draw a square around the face, from its middle outwards. With the keyboard: arrows move it, + and \u2212 change its size.");
-  fill(where, h("div", { class: "stack" }, h("h3", {}, `Where is ${name}?`), hint, stage, h("div", { class: "row" }, done)));
+  const done = h(
+    "button",
+    { type: "button", class: "primary", onclick: () => chosen(/** @type {Box} */ (box.map(Math.round))) },
+    "Restore this face",
+  );
+  const hint = h(
+    "p",
+    { class: "small faint" },
+    "Draw a square around the face, from its middle outwards. With the keyboard: arrows move it, + and \u2212 change its size.",
+  );
+  fill(
+    where,
+    h("div", { class: "stack" }, h("h3", {}, `Where is ${name}?`), hint, stage, h("div", { class: "row" }, done)),
+  );
   lay(box);
   frame.focus();
   say("Mark the face.");

@@ -73,7 +73,13 @@ async function parts(person, consents) {
 function askConsent(person) {
   const button = h("button", { type: "submit", class: "primary" }, "Record their consent");
   const problems = h("div");
-  const form = h("form", { class: "card stack narrow" }, consentFields(), problems, h("div", { class: "row end" }, button));
+  const form = h(
+    "form",
+    { class: "card stack narrow" },
+    consentFields(),
+    problems,
+    h("div", { class: "row end" }, button),
+  );
   form.addEventListener("submit", (/** @type {Event} */ event) => {
     event.preventDefault();
     busy(button, problems, async () => {
@@ -85,18 +91,18 @@ function askConsent(person) {
 }
 
 /**
- * Return a part of the page with its number and title.
- * @param {string} number
+ * Return a part of the page with its title; the style sheet counts the parts that are there.
+ * @param {string} name
  * @param {string} title
  * @param {string} lead
  * @param {...HTMLElement} children
  */
-export function section(number, title, lead, ...children) {
-  const id = `part-${number}`;
+export function section(name, title, lead, ...children) {
+  const id = `part-${name}`;
   return h(
     "section",
     { class: "card part stack", "aria-labelledby": id },
-    h("div", { class: "part-title" }, h("span", { class: "number", "aria-hidden": "true" }, number), h("h2", { id }, title)),
+    h("div", { class: "part-title" }, h("span", { class: "number", "aria-hidden": "true" }), h("h2", { id }, title)),
     h("p", { class: "faint" }, lead),
     ...children,
   );

@@ -31,7 +31,7 @@ export class Photos {
     this.waiting = [];
     this.underWay = 0;
     this.element = section(
-      "1",
+      "photos",
       "Photos of this person",
       "About five, of different days. Blurred or tiny ones help too: their faults are told apart from the face.",
       dropZone({
@@ -65,7 +65,11 @@ export class Photos {
     const file = /** @type {File} */ (this.waiting.shift());
     const source = URL.createObjectURL(file);
     const card = this.card();
-    fill(card, picture(source, file.name), h("div", { class: "about" }, h("p", { class: "busy" }, "Being looked at\u2026")));
+    fill(
+      card,
+      picture(source, file.name),
+      h("div", { class: "about" }, h("p", { class: "busy" }, "Being looked at\u2026")),
+    );
     this.underWay += 1;
     try {
       const photo = await this.send(file);
@@ -104,7 +108,11 @@ export class Photos {
 
   /** @param {any} photo */
   judged(photo) {
-    say(photo.state === "accepted" ? "A photo was accepted." : `A photo is not used: ${photo.reasons.map(reason).join(", ")}.`);
+    say(
+      photo.state === "accepted"
+        ? "A photo was accepted."
+        : `A photo is not used: ${photo.reasons.map(reason).join(", ")}.`,
+    );
     this.count();
     this.person.refresh();
   }
@@ -172,7 +180,7 @@ function verdict(photo) {
   if (photo.state === "rejected") {
     return [
       h("p", { class: "verdict no" }, "Not used"),
-      h("p", { class: "small" }, `${photo.reasons.map(reason).join(", ")}. ${photo.advice ? sentence(photo.advice) : ""}`),
+      h("p", { class: "small" }, sentence(photo.advice ?? photo.reasons.map(reason).join(", "))),
     ];
   }
   const percent = Math.round((photo.quality_score ?? 0) * 100);
@@ -184,6 +192,10 @@ function verdict(photo) {
       `Quality ${percent} of 100`,
       h("meter", { min: 0, max: 100, low: 35, high: 65, optimum: 100, value: percent }),
     ),
-    h("p", { class: "words" }, ...photo.quality_words.map((/** @type {string} */ word) => h("span", { class: "word" }, word))),
+    h(
+      "p",
+      { class: "words" },
+      ...photo.quality_words.map((/** @type {string} */ word) => h("span", { class: "word" }, word)),
+    ),
   ];
 }

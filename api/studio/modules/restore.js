@@ -33,9 +33,13 @@ export class Restoring {
     this.chosen = h("div", { class: "chosen", hidden: true });
     this.button = h("button", { type: "button", class: "primary", id: "restore" }, "Restore");
     this.button.addEventListener("click", () => this.restore(null));
-    this.mark = h("button", { type: "button", class: "plain", onclick: () => this.markItself() }, "Mark the face myself");
+    this.mark = h(
+      "button",
+      { type: "button", class: "plain", onclick: () => this.markItself() },
+      "Mark the face myself",
+    );
     this.element = section(
-      "3",
+      "restore",
       "Restore a photo",
       "Only this person's face changes; everybody and everything else in the photo stays as it is.",
       dropZone({
@@ -145,7 +149,16 @@ export class Restoring {
     const { source, width, height } = this.photo();
     const heading = h("h3", { tabindex: -1 }, "Restored");
     const view = slider({ before: source, after: restoration.image_url, width, height, boxes, name: this.person.name });
-    fill(this.result, heading, h("div", { class: "result" }, view, h("div", { class: "stack" }, evidenceOf(restoration), downloads(restoration))));
+    fill(
+      this.result,
+      heading,
+      h(
+        "div",
+        { class: "result" },
+        view,
+        h("div", { class: "stack" }, evidenceOf(restoration), downloads(restoration)),
+      ),
+    );
     heading.focus();
     this.done();
   }
@@ -160,6 +173,10 @@ export function downloads(restoration) {
     "div",
     { class: "row" },
     h("a", { class: "button primary", href: restoration.image_url, download: "restored" }, "Download"),
-    h("a", { class: "button plain", href: restoration.comparison_url, download: "before-and-after" }, "Download comparison"),
+    h(
+      "a",
+      { class: "button plain", href: restoration.comparison_url, download: "before-and-after" },
+      "Download comparison",
+    ),
   );
 }

@@ -25,14 +25,17 @@ export class Training {
       ["balanced", "Balanced"],
       ["best", "Best"],
     ]);
+    this.steps = h("input", { id: "steps", type: "number", min: 1, max: 5000, step: 1, inputmode: "numeric" });
     this.button = h("button", { type: "button", class: "primary", id: "train", disabled: true }, "Train");
     this.button.addEventListener("click", () => this.start());
     this.why = h("span", { class: "small faint" });
     this.element = section(
-      "2",
+      "training",
       "Training",
       "The model learns this one face. It takes a minute or a few on a small machine, and can be repeated when photos are added.",
-      h("div", { class: "row" }, this.preset.element, this.button, this.why),
+      this.preset.element,
+      h("details", {}, h("summary", {}, "More choices"), steps(this.steps)),
+      h("div", { class: "row" }, this.button, this.why),
       this.problems,
       this.live,
     );
@@ -63,7 +66,7 @@ export class Training {
 
   async start() {
     await busy(this.button, this.problems, async () => {
-      const json = { preset: this.preset.value() };
+      const json = { preset: this.preset.value(), ...(this.steps.value ? { steps: Number(this.steps.value) } : {}) };
       const path = `/v1/identities/${this.person.id}/trainings`;
       const job = await ask("POST", path, { json, signal: this.person.signal });
       say("The training was started.");
@@ -88,6 +91,12 @@ export class Training {
     view.end(ended);
     if (fresh && ended.state === "succeeded") say(`The training of ${this.person.name} is done.`);
   }
+}
+
+/** @param {HTMLInputElement} field */
+function steps(field) {
+  const label = h("label", { for: field.id }, "Steps, instead of as many as the choice above takes");
+  return h("div", { class: "field short" }, label, field);
 }
 
 /** What is seen of one training. */
@@ -145,7 +154,8 @@ class TrainingView {
 
 /** @param {any} job */
 function lastWord(job) {
-  if (job.state !== "succeeded") return job.state === "canceled" ? "The training was stopped." : "The training expired.";
+  if (job.state !== "succeeded")
+    return job.state === "canceled" ? "The training was stopped." : "The training expired.";
   const seconds = (Date.parse(job.finished_at) - Date.parse(job.started_at)) / 1000;
   return `Trained in ${duration(seconds)}.`;
 }

@@ -32,7 +32,15 @@ export class Wishes {
       "png",
     );
     this.own = h("input", { type: "checkbox", id: "own-fidelity" });
-    this.fidelity = h("input", { type: "range", id: "fidelity", min: 0, max: 1, step: 0.05, value: 0.5, disabled: true });
+    this.fidelity = h("input", {
+      type: "range",
+      id: "fidelity",
+      min: 0,
+      max: 1,
+      step: 0.05,
+      value: 0.5,
+      disabled: true,
+    });
     this.own.addEventListener("change", () => (this.fidelity.disabled = !this.own.checked));
     this.element = h(
       "div",

@@ -1,0 +1,115 @@
+"""The studio, as a person uses it: `idprefer serve` as a process, and Chromium in front of it."""
+
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from core.images import encode_photo
+from tests.studio.browser import DESKTOP, PHONE, browsing
+from tests.studio.journey import Album, Journey
+from tests.tiny_bundle import photo_of, write_whole_bundle
+
+ROOT = Path(__file__).parents[2]
+MINI = ROOT / "bundles" / "mini"
+PORTRAITS = ROOT / "cli" / "demo_photos"
+SCREENS = ROOT / ".work" / "studio"
+
+
+@contextmanager
+def serving(data: Path, bundle: Path) -> Iterator[tuple[str, str]]:
+    """Serve on a fresh folder; yields the address and the key that was printed."""
+    command = [sys.executable, "-m", "cli.app", "serve", "--data", str(data), "--bundle", str(bundle), "--port", "0"]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+        assert process.stdout is not None
+        printed = ""
+        for line in process.stdout:
+            printed += line
+            if line.startswith("Ctrl-C"):
+                break
+        found = re.search(r"studio +http://localhost:(\d+)/(?s:.*)(idr_live_\w+)", printed)
+        assert found, printed
+        yield f"http://127.0.0.1:{found.group(1)}/", found.group(2)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(60) == 0
+
+
+def tiny_album(folder: Path) -> Album:
+    """Write photos that the tiny bundle's detector understands: two people in the bad one."""
+
+    def written(name: str, *places: tuple[int, int], seed: int) -> Path:
+        path = folder / f"{name}.png"
+        path.write_bytes(encode_photo(photo_of(*places, seed=seed)))
+        return path
+
+    references = [written(f"reference-{seed}", (240, 160), seed=seed) for seed in range(2)]
+    return Album(references, written("nobody", seed=5), written("bad", (120, 160), (360, 160), seed=9))
+
+
+def portrait_album(folder: Path) -> Album:
+    """Write an album of one public portrait's person: two references, one of them spoilt, and a bad photo."""
+    first, second = (Image.open(PORTRAITS / f"dwight_evans_{number}.jpg") for number in (1, 2))
+    spoilt, bad, nobody = folder / "spoilt.jpg", folder / "bad.jpg", folder / "nobody.png"
+    first.resize((96, 96)).resize((256, 256)).save(spoilt, quality=40)
+    with Image.open(PORTRAITS / "dwight_evans_3.jpg") as third:
+        third.resize((40, 40)).resize((256, 256)).save(bad, quality=60)
+    Image.new("RGB", (256, 256), (120, 140, 160)).save(nobody)
+    for picture in (first, second):
+        picture.close()
+    return Album([PORTRAITS / "dwight_evans_1.jpg", PORTRAITS / "dwight_evans_2.jpg"], nobody, bad)
+
+
+@pytest.mark.timeout(900)
+def test_the_whole_journey(tmp_path: Path) -> None:
+    """From the printed key to the signed receipt of the erasure, by clicking, and nothing serious by axe-core."""
+    write_whole_bundle(tmp_path / "bundle")
+    album = tiny_album(tmp_path)
+    with serving(tmp_path / "data", tmp_path / "bundle") as (address, key), browsing(tmp_path / "browser") as browser:
+        journey = Journey(browser, address, tmp_path / "pictures")
+        journey.sign_in(key)
+        journey.add_person("Ada Lovelace")
+        journey.add_photos(album)
+        journey.train(steps=12)
+        journey.restore(album.bad)
+        journey.choose_face(2)
+        journey.compare()
+        journey.fits_a_phone("restored")
+        taken = journey.download()
+        with Image.open(taken) as after, Image.open(album.bad) as before:
+            assert after.size == before.size
+            left, right = (0, 0, 200, 320), (280, 0, 480, 320)
+            assert after.crop(left).tobytes() == before.crop(left).tobytes()  # the other person
+            assert after.crop(right).tobytes() != before.crop(right).tobytes()
+        journey.jobs("Ada Lovelace")
+        receipt = journey.erase("Ada Lovelace")
+        assert receipt
+        journey.sign_out()
+
+
+@pytest.mark.prove
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize(("screen", "size"), [("desktop", DESKTOP), ("phone", PHONE)])
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+def test_the_journey_with_faces(tmp_path: Path, screen: str, size: tuple[int, int], dark: bool) -> None:
+    """The same with the bundled backbone and real portraits, on large and small screens; pictures are kept in .work."""
+    pictures = SCREENS / f"{screen}-{'dark' if dark else 'light'}"
+    album = portrait_album(tmp_path)
+    browser_folder = tmp_path / "browser"
+    with serving(tmp_path / "data", MINI) as (address, key), browsing(browser_folder, size, dark) as browser:
+        journey = Journey(browser, address, pictures)
+        journey.sign_in(key)
+        journey.add_person("Dwight Evans")
+        journey.add_photos(album)
+        journey.train()
+        journey.restore(album.bad)
+        journey.compare()
+        assert journey.download().stat().st_size > 0
+        journey.jobs("Dwight Evans")
+        assert journey.erase("Dwight Evans")
+        journey.sign_out()
