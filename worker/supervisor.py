@@ -8,6 +8,7 @@ import contextlib
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from multiprocessing.connection import Connection
@@ -113,6 +114,9 @@ def _live(work: Work, pipe: Connection) -> None:
     signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=bell.stop).start())
     threading.Thread(target=_listen, args=(pipe, bell), name="doorbell", daemon=True).start()
     work(bell)
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    os._exit(0)  # all is said and done: taking gigabytes of networks apart first may last longer than the parent waits
 
 
 def _listen(pipe: Connection, bell: Bell) -> None:
