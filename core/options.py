@@ -81,7 +81,7 @@ class TrainOptions:
 class RestoreOptions:
     """How a face is restored."""
 
-    steps: int = 20
+    steps: int = 10
     cfg_scale: float = 2.0  # 1 = only y, without y*
     cfg_interval: tuple[float, float] = (0.0, 1000.0)  # timesteps t at which CFG acts
     base_negative: bool = True  # the y* half runs without the adapter
@@ -97,7 +97,7 @@ class RestoreOptions:
     guidance_target_share: float = 1.0  # of the references' own target
     literal_guidance: bool = False  # eq. 7 as printed, through the full VAE, at every step
     start: Start = "lq"  # the noised LQ latent, or noise alone
-    strength: float = 1.0  # share of the noise schedule that the LQ latent is noised to and denoised from
+    strength: float = 0.4  # share of the noise schedule that the LQ latent is noised to; from noise it is always all
     seed: int = 0
     colour_fix: bool = True  # the input's low frequencies replace the result's
     gate: bool = True  # a person's result that is worse than the input gives way to the base model's, if that is better
@@ -111,10 +111,6 @@ class RestoreOptions:
         _check("guidance_step", self.guidance_step, 0.0, 1e6)
         _check("guidance_target_share", self.guidance_target_share, 0.0, 2.0)
         _check("strength", self.strength, 0.05, 1.0)
-        if self.start == "noise" and self.strength < 1:
-            raise InvalidOption(
-                f"got strength {self.strength:g} from noise alone, wanted 1: noise is the whole schedule"
-            )
         _check("seed", self.seed, 0, 2**63 - 1)
         if self.fidelity is not None:
             _check("fidelity", self.fidelity, 0.0, 1.0)
@@ -156,8 +152,8 @@ _TRAIN_PRESETS: dict[str, dict[str, Any]] = {
 }
 _RESTORE_PRESETS: dict[str, dict[str, Any]] = {
     "fast": {},
-    "balanced": {"steps": 30, "guidance_iterations": 2},
-    "best": {"steps": 50, "guidance_iterations": 3},
+    "balanced": {"steps": 16, "guidance_iterations": 2},
+    "best": {"steps": 24, "strength": 0.5, "guidance_iterations": 3},
 }
 
 

@@ -132,7 +132,7 @@ def test_a_seed_repeats(controlled: Backbone, alice: Adapter, lq: Tensor) -> Non
 
 def test_neighbours_do_not_matter(controlled: Backbone, alice: Adapter, bob: Adapter, lq: Tensor) -> None:
     """A face comes out as it would alone, whoever else is in its batch."""
-    options = RestoreOptions(steps=3)
+    options = RestoreOptions(steps=3, strength=1.0)
     faces = [known(alice, 3), known(bob, 9)]
     together = sample(controlled, lq, faces, options)
     for i, face in enumerate(faces):
