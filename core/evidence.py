@@ -1,11 +1,11 @@
-"""What was done to a face and whether it helped, and the gate: a person's result that is worse than the input falls.
+"""What was done to a face and whether it helped, and the gate: what is worse than the input is not given out.
 
 The similarities come from a second recognizer that took part neither in training nor in guidance: what the first one
 is talked into by guidance does not count.
 """
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -14,8 +14,14 @@ from torch.nn import functional
 from core.faces import Box
 from core.person import Tier
 
-_WORSE = 0.02  # cosine that the second recognizer may lose before the gate falls
-_CONSISTENT_DB = 18.0  # PSNR of result and input at a 16th of the side, below which they contradict each other
+Outcome = Tier | Literal["untouched"]
+
+_WORSE = 0.05  # cosine that a result may lose before it is looked at again: the second recognizer is that unsure
+_RUINED = 0.10  # cosine at which the face is better left as it was
+_CONSISTENT_DB = 18.0  # PSNR of small pictures of result and input, below which they contradict each other
+_CONTRADICTED_DB = 12.0  # at which the face is better left as it was
+_COST_OF_DB = 0.05  # cosine that each dB below consistency counts against a result
+_EQUAL_DB = 86.0  # what `consistency_db` says of equal pictures
 
 
 @dataclass(frozen=True)
@@ -24,7 +30,7 @@ class Evidence:
 
     box: Box
     seed: int
-    tier: Tier  # what the result is
+    tier: Outcome  # what the result is
     wanted: Tier  # what was tried first
     likeness: float | None  # input to person: 0 = a stranger, 1 = the same
     similarity_before: float | None  # second recognizer's cosine of input and references; None: there is none
@@ -60,19 +66,34 @@ def complaint(evidence: Evidence) -> str | None:
 
 
 def decided(ours: Evidence, base: Evidence) -> Evidence:
-    """Return the evidence of the better of two results: the base model's, with why, or our own with a warning."""
+    """Return the evidence of the best of three: our own with a warning, the base model's, or the face as it was."""
     said = complaint(ours)
-    if ours.consistency_db < _CONSISTENT_DB:
-        base_is_better = base.consistency_db > ours.consistency_db
-    else:
-        base_is_better = _similarity(base) > _similarity(ours)
-    if base_is_better:
+    best = max((ours, base), key=_standing)
+    if _ruined(best):
+        return replace(
+            best,
+            tier="untouched",
+            similarity_after=best.similarity_before,
+            consistency_db=_EQUAL_DB,
+            colour_shift=0.0,
+            fallback=f"{said}, and the base model's was no better; the face was left as it was",
+        )
+    if best is base:
         return replace(base, fallback=f"{said}; the base model's was taken")
     return replace(ours, warning=said)
 
 
-def _similarity(evidence: Evidence) -> float:
-    return -1.0 if evidence.similarity_after is None else evidence.similarity_after
+def _standing(evidence: Evidence) -> float:
+    """Return how good a result is: its likeness, less what contradicts the input."""
+    similarity = 0.0 if evidence.similarity_after is None else evidence.similarity_after
+    return similarity + _COST_OF_DB * min(0.0, evidence.consistency_db - _CONSISTENT_DB)
+
+
+def _ruined(evidence: Evidence) -> bool:
+    """Say whether a result is clearly worse than the input was."""
+    before, after = evidence.similarity_before, evidence.similarity_after
+    lost = before is not None and after is not None and after < before - _RUINED
+    return lost or evidence.consistency_db < _CONTRADICTED_DB
 
 
 def _rounded(value: Any) -> Any:

@@ -96,7 +96,7 @@ def restore_faces(
     """Restore faces of any photos and people in one batch; Interrupted once `should_stop` says so.
 
     The gate: where a result is less like the person than the input was, or contradicts the input, the base model's is
-    taken if that is better, and the evidence says so.
+    taken if that is better; a face that both would ruin is left as it was. The evidence says so.
     """
     restored = _restored(backbone, faces, options, progress, should_stop)
     doubtful = [i for i, result in enumerate(restored) if options.gate and complaint(result.evidence)]
@@ -105,7 +105,7 @@ def restore_faces(
         people = [faces[i].wish.person for i in doubtful]
         for i, base in zip(doubtful, _restored(backbone, plain, options, None, should_stop, people), strict=True):
             evidence = decided(restored[i].evidence, base.evidence)
-            pixels = base.pixels if evidence.fallback else restored[i].pixels
+            pixels = {"base": base.pixels, "untouched": faces[i].aligned}.get(evidence.tier, restored[i].pixels)
             restored[i] = RestoredFace(faces[i], pixels, evidence)
     return restored
 

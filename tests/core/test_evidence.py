@@ -13,7 +13,7 @@ def evidence_of(tier: Tier, after: float | None, consistency: float) -> Evidence
     return Evidence((0.0, 0.0, 9.0, 9.0), 0, tier, "instant", 0.8, before, after, consistency, 1.0)
 
 
-@pytest.mark.parametrize(("after", "consistency"), [(0.7, 25.0), (0.49, 25.0), (None, 25.0)])
+@pytest.mark.parametrize(("after", "consistency"), [(0.7, 25.0), (0.46, 25.0), (None, 25.0)])
 def test_nothing_to_complain_of(after: float | None, consistency: float) -> None:
     """More alike, a hair less, or not measured: all well as long as the input is not contradicted."""
     assert complaint(evidence_of("instant", after, consistency)) is None
@@ -22,15 +22,19 @@ def test_nothing_to_complain_of(after: float | None, consistency: float) -> None
 @pytest.mark.parametrize(
     ("ours", "base", "taken"),
     [
-        ((0.3, 25.0), (0.4, 25.0), "base"),
-        ((0.3, 25.0), (0.2, 25.0), "instant"),
-        ((0.7, 9.0), (0.6, 22.0), "base"),
-        ((0.7, 9.0), (0.6, 8.0), "instant"),
-        ((None, 9.0), (None, 22.0), "base"),
+        ((0.43, 25.0), (0.47, 25.0), "base"),  # less alike, and the base is better
+        ((0.43, 25.0), (0.35, 25.0), "instant"),  # less alike, and the base is worse
+        ((0.70, 14.0), (0.60, 22.0), "base"),  # contradicts the input, the base does not
+        ((0.70, 17.0), (0.46, 22.0), "instant"),  # contradicts it by a little, and the base is another person's
+        ((0.70, 13.0), (0.60, 8.0), "instant"),  # both contradict it
+        ((None, 14.0), (None, 22.0), "base"),  # nobody to measure likeness
+        ((0.30, 25.0), (0.20, 25.0), "untouched"),  # both ruin the face
+        ((0.70, 9.0), (0.60, 8.0), "untouched"),  # both show something else
+        ((0.30, 25.0), (0.45, 25.0), "base"),
     ],
 )
 def test_what_the_gate_decides(ours: tuple[float | None, float], base: tuple[float | None, float], taken: str) -> None:
-    """The base's result is taken where ours lost likeness or contradicts the input, and only where it does better."""
+    """Of our result, the base's and the face as it was, the best is taken, and what spoke against ours is said."""
     mine = evidence_of("instant", *ours)
     said = complaint(mine)
     result = decided(mine, evidence_of("base", *base))
@@ -40,7 +44,16 @@ def test_what_the_gate_decides(ours: tuple[float | None, float], base: tuple[flo
     assert result.wanted == "instant"
     assert (result.fallback or result.warning or "").startswith(said)
     assert (result.fallback is None) == (taken == "instant")
-    assert (result.warning is None) == (taken == "base")
+    assert (result.warning is None) == (taken != "instant")
+
+
+def test_an_untouched_face_is_as_alike_as_it_was() -> None:
+    """Where the face was left as it was, the evidence is the input's own."""
+    result = decided(evidence_of("instant", 0.1, 25.0), evidence_of("base", 0.1, 25.0))
+    assert result.similarity_after == result.similarity_before == 0.5
+    assert result.colour_shift == 0
+    x = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    assert result.consistency_db == pytest.approx(float(consistency_db(x, x)[0]), abs=0.1)
 
 
 def test_the_base_has_nothing_to_fall_back_to() -> None:

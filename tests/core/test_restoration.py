@@ -347,7 +347,7 @@ def test_evidence_is_json(whole: Backbone, two: Photo, alice_here: Adapter) -> N
 
 
 def test_gate(whole: Backbone, two: Photo, alice_here: Adapter) -> None:
-    """A result less like the references than the input was gives way to the base's, or stays with a warning."""
+    """A result less like the references than the input gives way to the base's or to it, or a warning is said."""
     person = person_in(whole, two, 0, adapter=alice_here)  # known from the input itself: nothing can be more alike
     (face,) = prepare(whole, two, [Wish(person, face=0)])
     (base,) = restore_faces(whole, [replace(face, wish=Wish(face=0))], QUICK)
@@ -357,9 +357,9 @@ def test_gate(whole: Backbone, two: Photo, alice_here: Adapter) -> None:
     assert evidence.wanted == ungated.evidence.tier == "personalized"
     assert (evidence.fallback is None) != (evidence.warning is None)
     assert "input" in (evidence.fallback or evidence.warning or "")
-    assert evidence.tier == ("personalized" if evidence.fallback is None else "base")
-    chosen = ungated if evidence.fallback is None else base
-    assert np.array_equal(result.pixels, chosen.pixels)
+    chosen = {"personalized": ungated.pixels, "base": base.pixels, "untouched": face.aligned}
+    assert np.array_equal(result.pixels, chosen[evidence.tier])
+    assert (evidence.tier == "personalized") == (evidence.fallback is None)
 
 
 def test_colour_fix(whole: Backbone, two: Photo) -> None:
