@@ -69,6 +69,10 @@ class Browser:
         """Wait until the page says something."""
         self.until(lambda: words in self.text(), f"words {words!r}", seconds)
 
+    def beneath(self, selector: str, seconds: float = _PATIENCE_SECONDS) -> WebElement:
+        """Return the first element of a CSS selector that is there, be it as good as transparent."""
+        return self.until(lambda: self.driver.find_elements(By.CSS_SELECTOR, selector), selector, seconds)[0]
+
     def press(self, name: str, seconds: float = _PATIENCE_SECONDS) -> None:
         """Press the button or link of this name as soon as that is possible."""
 
@@ -92,15 +96,13 @@ class Browser:
 
     def pick(self, name: str, value: str) -> None:
         """Choose one of several radio buttons."""
-        selector = f"input[type=radio][name='{name}'][value='{value}']"
-        element = self.until(lambda: self.driver.find_elements(By.CSS_SELECTOR, selector), selector)[0]
+        element = self.beneath(f"input[type=radio][name='{name}'][value='{value}']")
         self.driver.execute_script("arguments[0].scrollIntoView({block: 'center'})", element)
         element.click()
 
     def choose_files(self, part: str, files: Sequence[Path]) -> None:
         """Give files to the drop zone of a part of the page."""
-        selector = f"section[aria-labelledby={part}] input[type=file]"
-        field = self.until(lambda: self.driver.find_elements(By.CSS_SELECTOR, selector), selector)[0]
+        field = self.beneath(f"section[aria-labelledby={part}] input[type=file]")
         field.send_keys("\n".join(str(file) for file in files))
 
     def downloaded(self) -> Path:

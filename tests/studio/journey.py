@@ -76,7 +76,7 @@ class Journey:
         self.browser.pick("train-preset", "fast")
         if steps is not None:
             self.browser.one("section[aria-labelledby=part-training] summary").click()
-            self.browser.fill("Steps, instead of as many as the choice above takes", str(steps))
+            self.browser.fill("Steps, if not as many as above", str(steps))
         self.browser.press("Train")
         self.browser.one(".curve svg polyline", 240)
         self.look("training")
@@ -90,6 +90,8 @@ class Journey:
         """Restore a photo of one person."""
         self.browser.choose_files("part-restore", [photo])
         self.browser.pick("tier", way)
+        self.browser.one(".chosen summary").click()
+        self.browser.pick("restore-preset", "fast")
         self.browser.press("Restore")
 
     def choose_face(self, number: int) -> None:
@@ -100,7 +102,7 @@ class Journey:
 
     def compare(self) -> None:
         """See before and after, move the divider by keyboard, see the likeness and the evidence."""
-        handle = self.browser.one(".slider input", 240)
+        handle = self.browser.beneath(".slider input", 240)
         assert handle.get_attribute("aria-valuetext") == "50 percent before, 50 percent restored"
         handle.send_keys(Keys.ARROW_LEFT * 10)
         assert handle.get_attribute("aria-valuetext") == "40 percent before, 60 percent restored"

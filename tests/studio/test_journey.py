@@ -35,9 +35,12 @@ def serving(data: Path, bundle: Path) -> Iterator[tuple[str, str]]:
                 break
         found = re.search(r"studio +http://localhost:(\d+)/(?s:.*)(idr_live_\w+)", printed)
         assert found, printed
-        yield f"http://127.0.0.1:{found.group(1)}/", found.group(2)
-        process.send_signal(signal.SIGINT)
-        assert process.wait(60) == 0
+        try:
+            yield f"http://127.0.0.1:{found.group(1)}/", found.group(2)
+        finally:
+            process.send_signal(signal.SIGINT)
+            code = process.wait(60)
+    assert code == 0
 
 
 def tiny_album(folder: Path) -> Album:

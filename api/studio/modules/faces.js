@@ -8,12 +8,13 @@ import { fill, h, say } from "./dom.js";
 const BOX = /\d+: (-?\d+), (-?\d+), (-?\d+), (-?\d+)/g;
 
 /**
- * Return the boxes that a refusal lists: the service names them in its sentence, "0: x0, y0, x1, y1; 1: ...".
+ * Return the boxes that a refusal lists, from left to right: the service names them in its sentence, "0: x0, y0, x1, y1; 1: ...".
  * @param {string} detail
  * @returns {Box[]}
  */
 export function boxesOf(detail) {
-  return [...detail.matchAll(BOX)].map((found) => /** @type {Box} */ (found.slice(1).map(Number)));
+  const boxes = [...detail.matchAll(BOX)].map((found) => /** @type {Box} */ (found.slice(1).map(Number)));
+  return boxes.sort((a, b) => a[0] - b[0]);
 }
 
 /**

@@ -1,6 +1,7 @@
 /** Taking it back: consent withdrawn, a person erased, and the receipt that says so. */
 
 import { fill, h, say } from "./dom.js";
+import { pause } from "./follow.js";
 import { ask } from "./http.js";
 import { busy, confirmed } from "./notices.js";
 import { section } from "./person.js";
@@ -132,7 +133,7 @@ async function watch(person, erasureId, progress) {
     );
     line.focus();
     if (["completed", "failed"].includes(erasure.state)) break;
-    await new Promise((resolve) => setTimeout(resolve, PATIENCE_MILLISECONDS));
+    await pause(PATIENCE_MILLISECONDS);
   }
   await person.refresh();
 }

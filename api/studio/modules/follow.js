@@ -17,6 +17,15 @@ export function hasEnded(state) {
 }
 
 /**
+ * Wait a while.
+ * @param {number} milliseconds
+ * @returns {Promise<void>}
+ */
+export function pause(milliseconds) {
+  return new Promise((resolve) => setTimeout(resolve, milliseconds));
+}
+
+/**
  * Hear every event of a job from its first one on; return the job when it has ended.
  * @param {string} jobId
  * @param {(event: JobEvent) => void} heard
@@ -33,7 +42,8 @@ export async function follow(jobId, heard, signal) {
     await untilClosed(`/v1/jobs/${jobId}/events`, fresh, signal);
     const job = await ask("GET", `/v1/jobs/${jobId}`, { signal });
     if (hasEnded(job.state)) return job;
-    await new Promise((resolve) => setTimeout(resolve, PATIENCE_MILLISECONDS));
+    await pause(PATIENCE_MILLISECONDS);
+    signal.throwIfAborted();
   }
 }
 
@@ -58,5 +68,6 @@ function untilClosed(path, heard, signal) {
     }
     source.addEventListener("error", () => source.readyState === EventSource.CLOSED && close());
     signal.addEventListener("abort", close, { once: true });
+    if (signal.aborted) close();
   });
 }

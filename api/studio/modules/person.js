@@ -29,8 +29,12 @@ export async function showPerson(main, id, signal) {
   ]);
   const state = h("span", {}, badge(identity.state));
   const refresh = async () => {
-    person.state = (await ask("GET", `/v1/identities/${id}`, { signal })).state;
-    fill(state, badge(person.state));
+    try {
+      person.state = (await ask("GET", `/v1/identities/${id}`, { signal })).state;
+      fill(state, badge(person.state));
+    } catch (error) {
+      if (!signal.aborted) throw error; // the page is left: nobody reads it any more
+    }
   };
   /** @type {Person} */
   const person = { id, name: identity.name, state: identity.state, signal, refresh };

@@ -2,7 +2,7 @@
 
 import { fill, h, say } from "./dom.js";
 import { dropZone } from "./drop.js";
-import { follow } from "./follow.js";
+import { pause } from "./follow.js";
 import { all, ask } from "./http.js";
 import { attempt, confirmed, notice } from "./notices.js";
 import { section } from "./person.js";
@@ -11,6 +11,7 @@ import { reason, sentence } from "./words.js";
 /** @typedef {import("./person.js").Person} Person */
 
 const MOST = 200;
+const PATIENCE_MILLISECONDS = 700;
 const AT_ONCE = 2; // uploads under way
 
 /** The photos of one person; `counted` is told how many are accepted. */
@@ -30,6 +31,7 @@ export class Photos {
     /** @type {File[]} */
     this.waiting = [];
     this.underWay = 0;
+    this.asking = false;
     this.element = section(
       "photos",
       "Photos of this person",
@@ -48,10 +50,14 @@ export class Photos {
 
   /** Show the photos that are there already. */
   async load() {
-    const photos = await all(`/v1/identities/${this.person.id}/references`, MOST, this.person.signal);
+    const photos = await this.all();
     for (const photo of photos.reverse()) this.show(photo, this.card(), `/v1/references/${photo.id}/image`);
-    for (const photo of photos.filter((one) => one.state === "checking")) this.awaitVerdict(photo);
+    this.awaitVerdicts();
     this.count();
+  }
+
+  all() {
+    return all(`/v1/identities/${this.person.id}/references`, MOST, this.person.signal);
   }
 
   /** @param {File[]} files */
@@ -74,8 +80,7 @@ export class Photos {
     try {
       const photo = await this.send(file);
       this.show(photo, card, source);
-      if (photo.state === "checking") this.awaitVerdict(photo);
-      else this.judged(photo);
+      this.awaitVerdicts();
     } catch (error) {
       if (this.person.signal.aborted) return;
       fill(card, picture(source, file.name), h("div", { class: "about" }, notice(error)));
@@ -93,17 +98,25 @@ export class Photos {
     return (await ask("POST", path, { form, signal: this.person.signal })).data[0];
   }
 
-  /** @param {any} photo */
-  async awaitVerdict(photo) {
-    const { signal } = this.person;
+  /** Ask again and again, by one request for all photos, until every verdict is there. */
+  async awaitVerdicts() {
+    if (this.asking) return;
+    this.asking = true;
     await attempt(this.problems, async () => {
-      await follow(photo.job_id, () => {}, signal);
-      const judged = await ask("GET", `/v1/references/${photo.id}`, { signal });
-      const shown = this.known.get(photo.id);
-      if (!shown) return; // deleted meanwhile
-      this.show(judged, shown.card, shown.source);
-      this.judged(judged);
+      while ([...this.known.values()].some((one) => one.photo.state === "checking")) {
+        await pause(PATIENCE_MILLISECONDS);
+        for (const photo of await this.all()) this.update(photo);
+      }
     });
+    this.asking = false;
+  }
+
+  /** @param {any} photo */
+  update(photo) {
+    const shown = this.known.get(photo.id);
+    if (shown?.photo.state !== "checking" || photo.state === "checking") return;
+    this.show(photo, shown.card, shown.source);
+    this.judged(photo);
   }
 
   /** @param {any} photo */

@@ -95,7 +95,7 @@ export class Training {
 
 /** @param {HTMLInputElement} field */
 function steps(field) {
-  const label = h("label", { for: field.id }, "Steps, instead of as many as the choice above takes");
+  const label = h("label", { for: field.id }, "Steps, if not as many as above");
   return h("div", { class: "field short" }, label, field);
 }
 
