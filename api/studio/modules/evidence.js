@@ -28,6 +28,15 @@ export function evidenceOf(restoration) {
   );
 }
 
+/**
+ * Return how a face of a restoration was really made: the gate may have turned down what was wanted.
+ * @param {any} restoration
+ * @param {any} face
+ */
+export function wayOf(restoration, face) {
+  return tierWord(face.evidence.tier ?? restoration.tier_used);
+}
+
 /** @param {any} face */
 function faceEvidence({ evidence }) {
   const measured = typeof evidence.similarity_after === "number" && typeof evidence.similarity_before === "number";
@@ -81,7 +90,7 @@ function facts(restoration) {
   const { evidence, faces } = restoration;
   const digest = (/** @type {string} */ text) => h("code", { title: text }, text.slice(0, 16));
   /** @type {[string, string | Node][]} */
-  const found = [["Way", sentence(tierWord(restoration.tier_used))]];
+  const found = faces.map((/** @type {any} */ face) => ["Way", sentence(wayOf(restoration, face))]);
   if (evidence.bundle) found.push(["Model", `${evidence.bundle}, ${evidence.preset} preset`]);
   if (evidence.bundle_digest) found.push(["Model digest", digest(evidence.bundle_digest)]);
   for (const face of faces) {

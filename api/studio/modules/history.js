@@ -1,10 +1,11 @@
 /** A person's restorations so far: before and after, how alike, to take along or to delete. */
 
 import { fill, h, say } from "./dom.js";
+import { wayOf } from "./evidence.js";
 import { all, ask } from "./http.js";
 import { attempt, confirmed } from "./notices.js";
 import { section } from "./person.js";
-import { sentence, tierWord, when } from "./words.js";
+import { sentence, when } from "./words.js";
 
 /** @typedef {import("./person.js").Person} Person */
 
@@ -73,7 +74,12 @@ export class History {
         decoding: "async",
       }),
       h("p", {}, h("strong", {}, made)),
-      h("p", { class: "small faint" }, sentence(tierWord(restoration.tier_used)), gain(restoration)),
+      h(
+        "p",
+        { class: "small faint" },
+        restoration.faces.map((/** @type {any} */ face) => sentence(wayOf(restoration, face))).join(" "),
+        gain(restoration),
+      ),
       links,
     );
   }

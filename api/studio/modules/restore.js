@@ -147,7 +147,8 @@ export class Restoring {
     const restoration = await ask("GET", `/v1/restorations/${id}`, { signal: this.person.signal });
     const boxes = restoration.faces.map((/** @type {any} */ face) => face.box).filter(Boolean);
     const { source, width, height } = this.photo();
-    const heading = h("h3", { tabindex: -1 }, "Restored");
+    const untouched = restoration.faces.every((/** @type {any} */ face) => face.evidence.tier === "untouched");
+    const heading = h("h3", { tabindex: -1 }, untouched ? "Left as it was" : "Restored");
     const view = slider({ before: source, after: restoration.image_url, width, height, boxes, name: this.person.name });
     fill(
       this.result,

@@ -86,7 +86,12 @@ export function kindWord(kind) {
 }
 
 /** @type {Record<string, string>} */
-const TIERS = { base: "plain model", instant: "instant, from the photos", personalized: "personalized, trained" };
+const TIERS = {
+  untouched: "left as it was",
+  base: "plain model",
+  instant: "instant, from the photos",
+  personalized: "personalized, trained",
+};
 
 /**
  * Return how a face was restored, in words.
