@@ -140,6 +140,11 @@ class Browser:
         self.driver.save_screenshot(str(path))
         self.resize((width, 900))
 
+    def light(self, yes: bool) -> None:
+        """Prefer light pages, or dark ones."""
+        wish = {"name": "prefers-color-scheme", "value": "light" if yes else "dark"}
+        self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [wish]})
+
     def resize(self, size: tuple[int, int]) -> None:
         """Make the window as large as a screen is."""
         view = {"width": size[0], "height": size[1], "deviceScaleFactor": 1, "mobile": False}
@@ -155,11 +160,7 @@ def browsing(folder: Path, size: tuple[int, int] = DESKTOP, dark: bool = False) 
         _without()
     options = ChromeOptions()
     options.binary_location = chromium
-    for flag in (
-        *_FLAGS,
-        f"--user-data-dir={folder / 'profile'}",
-        *(["--blink-settings=preferredColorScheme=0"] * dark),
-    ):
+    for flag in (*_FLAGS, f"--user-data-dir={folder / 'profile'}"):
         options.add_argument(flag)
     downloads = folder / "downloads"
     downloads.mkdir(parents=True)
@@ -170,6 +171,7 @@ def browsing(folder: Path, size: tuple[int, int] = DESKTOP, dark: bool = False) 
         driver.set_script_timeout(_PATIENCE_SECONDS)
         browser = Browser(driver, downloads)
         browser.resize(size)
+        browser.light(not dark)
         yield browser
     finally:
         driver.quit()

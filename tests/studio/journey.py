@@ -64,9 +64,13 @@ class Journey:
         """Drop references, good ones and one without a face; see each verdict."""
         self.browser.choose_files("part-photos", [*album.references, album.useless])
         count = len(album.references)
-        self.browser.reads(f"{count} of {count + 1} photos are used", 240)
-        verdicts = sorted(one.text for one in self.browser.all(".verdict"))
-        assert verdicts == ["Not used"] + ["Used"] * count
+        wanted = ["Not used"] + ["Used"] * count
+
+        def judged() -> bool:
+            return sorted(one.text for one in self.browser.all(".verdict")) == wanted
+
+        self.browser.until(judged, f"verdicts {wanted}", 240)
+        self.browser.reads(f"{count} of {count + 1} photos are used")
         self.browser.reads("No face was found")
         assert len(self.browser.all("meter")) == count
         self.look("photos")
@@ -147,6 +151,12 @@ class Journey:
         self.browser.reads("Your key")
         self.browser.driver.refresh()
         self.browser.reads("Your key")
+
+    def suits_the_night(self, name: str) -> None:
+        """See the same page in dark colours."""
+        self.browser.light(False)
+        self.look(f"{name}-dark")
+        self.browser.light(True)
 
     def fits_a_phone(self, name: str) -> None:
         """See the same page at the width of a phone."""

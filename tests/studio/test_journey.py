@@ -83,6 +83,7 @@ def test_the_whole_journey(tmp_path: Path) -> None:
         journey.choose_face(2)
         journey.compare()
         journey.fits_a_phone("restored")
+        journey.suits_the_night("restored")
         taken = journey.download()
         with Image.open(taken) as after, Image.open(album.bad) as before:
             assert after.size == before.size
