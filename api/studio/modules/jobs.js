@@ -6,7 +6,7 @@ import { all, ask } from "./http.js";
 import { choice } from "./choice.js";
 import { attempt, busy } from "./notices.js";
 import { badge } from "./people.js";
-import { duration, kindWord, sentence, when } from "./words.js";
+import { duration, kindWord, sentence, whatToDo, when } from "./words.js";
 
 const EVERY_MILLISECONDS = 3000;
 const RETRYABLE = ["failed", "canceled", "expired"];
@@ -106,10 +106,18 @@ function item(job, people, problems, load, signal) {
     job.progress &&
       !hasEnded(job.state) &&
       h("progress", { max: job.progress.total, value: job.progress.step, "aria-label": "Progress" }),
-    job.error && h("p", { class: "small wide" }, sentence(job.error.detail)),
+    job.error && h("p", { class: "small wide" }, whatWentWrong(job.error)),
     ["queued", "running"].includes(job.state) && act("cancel", "Stop", "The job is being stopped."),
-    RETRYABLE.includes(job.state) && act("retry", "Try again", "The job is queued again."),
+    RETRYABLE.includes(job.state) &&
+      job.error?.retryable !== false &&
+      act("retry", "Try again", "The job is queued again."),
   );
+}
+
+/** @param {{code: string, detail: string}} error */
+function whatWentWrong(error) {
+  const advice = whatToDo(error.code);
+  return [advice && h("strong", {}, `${advice} `), sentence(error.detail)];
 }
 
 /** @param {any} job */
