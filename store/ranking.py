@@ -39,6 +39,8 @@ PATIENCE_SECONDS = 60.0
 """How long a training waits behind other jobs while nobody is being trained."""
 LOOK_AHEAD = 64
 """How many of each tenant's waiting jobs are looked at, so that a long queue costs no more than a short one."""
+AMONG = 128
+"""Among how many of the first jobs one is looked for that nobody else is just claiming."""
 WARM_AHEAD = 4.0
 """By how many of its tenant's jobs one with a warm adapter may go early: bounded, so that nobody starves."""
 
@@ -81,7 +83,7 @@ def next_jobs(companions: bool) -> CTE:
     locked = (
         select(job.tenant_id, job.id, ranked.c.base)
         .join(ranked, and_(job.tenant_id == ranked.c.tenant_id, job.id == ranked.c.id))
-        .where(job.state == "queued")
+        .where(job.state == "queued", ranked.c.place <= AMONG)
         .order_by(ranked.c.place)
         .limit(bindparam("most", type_=Integer))
         .with_for_update(skip_locked=True, of=job)

@@ -38,7 +38,9 @@ def test_many_processes_claim_through_one_postgres(archive: Archive, capsys: pyt
     for name in ("one", "two", "three"):
         tenant = archive.tenant(name, max_queued_jobs=None)
         with archive.api.transaction(tenant) as session:
-            session.add_all(models.Job(tenant_id=tenant, kind="restore") for _ in range(JOBS // 3))
+            for _ in range(JOBS // 3):
+                session.add(models.Job(tenant_id=tenant, kind="restore"))
+                session.flush()  # each at its own moment, as jobs come
     with multiprocessing.get_context("spawn").Pool(PROCESSES) as pool:
         started = time.perf_counter()
         shares = pool.starmap(_claim, [(archive.ledger.url, f"worker {n}") for n in range(PROCESSES)])
