@@ -56,16 +56,12 @@ def tiny_album(folder: Path) -> Album:
 
 
 def portrait_album(folder: Path) -> Album:
-    """Write an album of one public portrait's person: two references, one of them spoilt, and a bad photo."""
-    first, second = (Image.open(PORTRAITS / f"dwight_evans_{number}.jpg") for number in (1, 2))
-    spoilt, bad, nobody = folder / "spoilt.jpg", folder / "bad.jpg", folder / "nobody.png"
-    first.resize((96, 96)).resize((256, 256)).save(spoilt, quality=40)
+    """Return an album of one person of the showable portraits: two references, and a third photo spoilt."""
+    bad, nobody = folder / "bad.jpg", folder / "nobody.png"
     with Image.open(PORTRAITS / "dwight_evans_3.jpg") as third:
         third.resize((40, 40)).resize((256, 256)).save(bad, quality=60)
     Image.new("RGB", (256, 256), (120, 140, 160)).save(nobody)
-    for picture in (first, second):
-        picture.close()
-    return Album([PORTRAITS / "dwight_evans_1.jpg", PORTRAITS / "dwight_evans_2.jpg"], nobody, bad)
+    return Album([PORTRAITS / f"dwight_evans_{number}.jpg" for number in (1, 2)], nobody, bad)
 
 
 @pytest.mark.timeout(900)
