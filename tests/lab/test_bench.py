@@ -1,7 +1,6 @@
 """Tests of the benchmark's plain alternative: it must do the same work, or beating it would mean nothing."""
 
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import torch
