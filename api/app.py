@@ -2,11 +2,14 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
 from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import FileResponse
 
 from api import errors
 from api.auth import Authentication, KeyRing
@@ -63,10 +66,21 @@ def create_app(parts: Parts) -> FastAPI:
     app.add_exception_handler(Replay, again)
     for module in _ROUTES:
         app.include_router(module.routes)
-    if STUDIO.is_dir():
-        app.frontend("/", directory=STUDIO, fallback=None)
+    _add_studio(app)
     describe(app)
     return app
+
+
+def _add_studio(app: FastAPI) -> None:
+    """Serve the studio's files, each by a route of its own: no path of a caller's ever reaches the file system."""
+    for path in sorted(path for path in STUDIO.rglob("*") if path.is_file()):
+        name = path.relative_to(STUDIO).as_posix()
+        for address in ("/", f"/{name}") if name == "index.html" else (f"/{name}",):
+            app.add_route(address, partial(_file, path), methods=["GET", "HEAD"], include_in_schema=False)
+
+
+def _file(path: Path, request: Request) -> FileResponse:
+    return FileResponse(path)
 
 
 @asynccontextmanager
