@@ -54,7 +54,12 @@ def run(folder: Path, output: Path, choices: Choices) -> None:
 
 
 def learn(
-    backbone: Backbone, references: Sequence[Reference], options: TrainOptions, output: Path, state: TrainState | None
+    backbone: Backbone,
+    references: Sequence[Reference],
+    options: TrainOptions,
+    output: Path,
+    state: TrainState | None,
+    advice: str = "the same command with --resume goes on",
 ) -> Adapter:
     """Train under a progress bar and write the adapter; typer.Exit after Ctrl-C, with a checkpoint beside it."""
     checkpoint = checkpoint_path(output)
