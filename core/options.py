@@ -25,9 +25,9 @@ FIDELITY_TABLE: dict[float, tuple[float, float, float]] = {
 class TrainOptions:
     """How an injector is trained for one identity."""
 
-    steps: int = 160
+    steps: int = 80
     batch_size: int = 4
-    learning_rate: float = 2e-3  # of the LoRA
+    learning_rate: float = 1e-3  # of the LoRA
     token_learning_rate: float = 5e-4  # of [V] and Q_i, which start where they mean something
     schedule: Schedule = "cosine"  # of both learning rates, after a short warm-up
     rank: int = 16
@@ -147,8 +147,8 @@ class RestoreOptions:
 
 _TRAIN_PRESETS: dict[str, dict[str, Any]] = {
     "fast": {},
-    "balanced": {"steps": 400, "early_stop": 120},
-    "best": {"steps": 800, "learning_rate": 1e-3, "early_stop": 200},
+    "balanced": {"steps": 160, "early_stop": 60},
+    "best": {"steps": 320, "learning_rate": 5e-4, "early_stop": 120},
 }
 _RESTORE_PRESETS: dict[str, dict[str, Any]] = {
     "fast": {},
