@@ -127,11 +127,11 @@ class BackboneStage:
             prompts = encode_prompts(self._networks, [Prompt(identity=identity) for identity in identities])
             for control, count in (("control", len(index)), ("free", 0)):
                 fixed = torch.Generator().manual_seed(1)
-                losses, latents, t = self._losses(self._held_out, index, prompts, count, fixed)
+                losses, latents, _ = self._losses(self._held_out, index, prompts, count, fixed)
                 figures[f"{control}_{name}"] = losses.mean().item()
                 if self._face is not None:
                     own = self._held_out.embeddings[index].float().to(latents.device)
-                    cosine = 1 - identity_loss(self._networks.scheduler, self._face(latents), own, t)
+                    cosine = (self._face(latents) * own).sum(-1)
                     figures[f"{control}_{name}_face"] = cosine.mean().item()
         return figures
 

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from core.arcface import IResNet, load_recognizer
+from lab.pretrain.recognizer import embedded, pair_cosines
 
 
 def calibration(bundle: Path, pixels: Tensor, people: list[str]) -> dict[str, object]:
@@ -25,11 +26,6 @@ def calibration(bundle: Path, pixels: Tensor, people: list[str]) -> dict[str, ob
 @torch.no_grad()
 def _medians(recognizer: IResNet, pixels: Tensor, people: list[str]) -> tuple[float, float]:
     """Return the median cosine of two people's photos and of one person's."""
-    recognizer = recognizer.eval()
-    embeddings = torch.cat([recognizer(part.float() / 127.5 - 1) for part in pixels.split(32)])
-    names = np.array(people)
-    upper = np.triu_indices(len(people), 1)
-    cosines = (embeddings @ embeddings.T).numpy()[upper]
-    same = (names[:, None] == names[None])[upper]
+    cosines, same = pair_cosines(embedded(recognizer.eval(), pixels), people)
     strangers, one = np.median(cosines[~same]), np.median(cosines[same])
     return round(float(strangers), 4), round(float(one), 4)

@@ -85,17 +85,24 @@ class RecognizerStage:
     def evaluate(self) -> dict[str, float]:
         """Return the verification AUC over all pairs of the tuning people's photos."""
         pixels, people = self._tuning
-        embeddings = torch.cat([self._recognizer(part.float() / 127.5 - 1) for part in pixels.split(32)])
-        return {"auc": verification_auc(embeddings, people)}
+        return {"auc": verification_auc(embedded(self._recognizer, pixels), people)}
+
+
+def embedded(recognizer: IResNet, pixels: Tensor) -> Tensor:
+    """Return the embeddings (N, D) of crops (N, 3, 112, 112) in uint8, a few at a time."""
+    return torch.cat([recognizer(part.float() / 127.5 - 1) for part in pixels.split(32)])
+
+
+def pair_cosines(embeddings: Tensor, people: list[str]) -> tuple[np.ndarray, np.ndarray]:
+    """Return the cosines of all pairs of photos, and of each pair whether it shows one person."""
+    names = np.array(people)
+    upper = np.triu_indices(len(people), 1)
+    return (embeddings @ embeddings.T).numpy()[upper], (names[:, None] == names[None])[upper]
 
 
 def verification_auc(embeddings: Tensor, people: list[str]) -> float:
     """Return how often a pair of one person's photos is more alike than a pair of two people's."""
-    similarity = (embeddings @ embeddings.T).numpy()
-    names = np.array(people)
-    upper = np.triu_indices(len(people), 1)
-    same = (names[:, None] == names[None])[upper]
-    scores = similarity[upper]
+    scores, same = pair_cosines(embeddings, people)
     ranks = scores.argsort().argsort() + 1.0
     positives = same.sum()
     return float((ranks[same].sum() - positives * (positives + 1) / 2) / (positives * (~same).sum()))

@@ -30,7 +30,7 @@ from lab.pretrain.second import SecondStage, load_labelled_faces
 
 Figures = dict[str, float]
 
-# What mini was trained with; --steps, --batch-size and --learning-rate change them.
+# A good start; --steps, --batch-size and --learning-rate change them. mini's own steps stand in its model card.
 DEFAULTS = {
     "seal": LoopOptions(steps=1, batch_size=1, learning_rate=1e-3),
     "encoder": LoopOptions(steps=1, batch_size=1, learning_rate=1e-3),

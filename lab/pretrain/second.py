@@ -17,7 +17,7 @@ from torch.nn import functional
 from core.arcface import IResNet
 from lab.pretrain.data import CropOptions, Photos
 from lab.pretrain.data import random_crops as crops_of
-from lab.pretrain.recognizer import arcface_crops, verification_auc
+from lab.pretrain.recognizer import arcface_crops, embedded, verification_auc
 
 _MARGIN, _SCALE = 0.35, 32.0  # of CosFace
 _CROPS = CropOptions(side=112, rotate=5.0, scale=0.05, shift=0.02, perspective=0.03, light=0.2, colour=0.08)
@@ -81,5 +81,4 @@ class SecondStage:
     def evaluate(self) -> dict[str, float]:
         """Return the verification AUC over all pairs of the tuning people's photos."""
         pixels, people = self._tuning
-        embeddings = torch.cat([self._recognizer(part.float() / 127.5 - 1) for part in pixels.split(32)])
-        return {"auc": verification_auc(embeddings, people)}
+        return {"auc": verification_auc(embedded(self._recognizer, pixels), people)}
