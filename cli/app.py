@@ -151,13 +151,14 @@ def pretrain(
     steps: Annotated[int | None, typer.Option(help="Training steps; each stage has its own default.")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Examples a step.")] = None,
     learning_rate: Annotated[float | None, typer.Option(help="Of Adam, at its highest.")] = None,
+    start: Annotated[Path | None, typer.Option(help="Bundle whose denoiser to begin with; for `backbone`.")] = None,
     seed: Seed = 0,
     device: Device = "auto",
 ) -> None:
     """Train one network of a bundle; run again to go on where it stopped."""
     from cli import pretrain
 
-    pretrain.run(pretrain.Choices(stage, data, bundle, work, steps, batch_size, learning_rate, seed, device))
+    pretrain.run(pretrain.Choices(stage, data, bundle, work, steps, batch_size, learning_rate, seed, device, start))
 
 
 @app.command()

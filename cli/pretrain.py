@@ -23,6 +23,7 @@ class Choices:
     learning_rate: float | None
     seed: int
     device: str
+    start: Path | None
 
 
 def run(choices: Choices) -> None:
@@ -31,6 +32,8 @@ def run(choices: Choices) -> None:
         raise InvalidOption(f"got stage {choices.stage!r}, wanted one of {', '.join(DEFAULTS)}")
     if not (choices.data / "photos.json").is_file():
         raise InvalidOption(f"got --data {choices.data}, which has no photos.json; wanted a folder of faces")
+    if choices.start is not None and choices.stage != "backbone":
+        raise InvalidOption(f"got --start for stage {choices.stage!r}, wanted it for 'backbone' alone")
     options = with_changes(
         choices.stage,
         steps=choices.steps,
@@ -38,6 +41,7 @@ def run(choices: Choices) -> None:
         learning_rate=choices.learning_rate,
         seed=choices.seed,
         device=device_name(choices.device),
+        start=choices.start,
     )
     figures = pretrain(choices.stage, choices.data, choices.bundle, choices.work, options)
     for name, value in figures.items():

@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import nn
 
 from core.arcface import IResNet, export_onnx
 from core.backbone import MANIFEST, file_sha256
+from core.errors import MissingBundle
 from core.quality import QualityNet, save_quality
 from core.tokens import IdentityProjection, encode_prompt
 from lab.pretrain.backbone import BackboneNetworks
@@ -45,6 +46,15 @@ def new_backbone_networks(embedding_size: int, sizes: Sizes) -> BackboneNetworks
         scheduler=new_scheduler(),
         resolution=sizes.resolution,
     )
+
+
+def start_from(networks: BackboneNetworks, bundle: Path) -> None:
+    """Give untrained networks the weights of a bundle of the same sizes, so that a new run goes on from there."""
+    for name, module in networks.modules().items():
+        files = sorted((bundle / name).glob("*.safetensors"))
+        if len(files) != 1:
+            raise MissingBundle(f"got {len(files)} safetensors files in {bundle / name}, wanted one to start from")
+        module.load_state_dict(load_file(files[0]))
 
 
 def write_backbone(networks: BackboneNetworks, bundle: Path) -> None:

@@ -32,6 +32,7 @@ class LoopOptions:
     evaluate_every: int = 2000  # steps
     seed: int = 0
     device: str = "cpu"
+    start: Path | None = None  # a bundle whose weights the run begins with, instead of random ones
 
 
 class Stage(Protocol):

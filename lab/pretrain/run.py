@@ -107,6 +107,8 @@ def _backbone(data: Path, folder: Path, work: Path, options: LoopOptions) -> Fig
     pool = load_pool(training, _VERSIONS, vae, recognizer, work / "pool")
     held_pool = load_pool(held_out, 1, vae, recognizer, work / "held-out")
     trained = bundle.new_backbone_networks(pool.embeddings.shape[-1], networks.MINI)
+    if options.start is not None:
+        bundle.start_from(trained, options.start)
     preview = AutoencoderTiny.from_pretrained(folder / "preview_decoder", torch_dtype=torch.float32)
     stage = BackboneStage(pool, held_pool, trained, FaceOfLatents(preview, recognizer))
     figures = train(stage, options, work)
