@@ -8,8 +8,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 from insightface.app import FaceAnalysis
+from insightface.app.common import Face as InsightFace
 
-from core.alignment import alignment, crop, ffhq_template, placed
+from core.alignment import alignment, crop, placed
 from core.errors import MissingBundle
 
 Box = tuple[float, float, float, float]  # x0, y0, x1, y1 in pixels of the photograph
@@ -17,10 +18,11 @@ _SIDES = (640, 320, 192, 128)  # px of the square that the detector sees: large 
 _LARGEST = 200  # px of a face in that square: landmarks of larger ones drift inwards, and a smaller square has them
 _THRESHOLD = 0.5
 _REFINED = 12  # faces of a photo, the largest, whose landmarks are read again
-_CROP, _CROP_SIDES = 256, (192, 128)  # px of the aligned crop in which they are, and of the squares it is seen in
-_CROP_BOX = (59.5, 51.5, 193.5, 230.5)  # where its face lies
-_MIRRORED = [1, 0, 2, 4, 3]  # which landmark each becomes in a mirror
-_SAME = 0.4  # intersection over union at which a find in the crop is that face
+_READINGS = 2  # each starts from the alignment that the one before it gave
+LANDMARK_CROP = 256  # px of the aligned crop in which they are
+LANDMARK_BOX = (59.5, 51.5, 193.5, 230.5)  # where the face lies in it
+MIRRORED = [1, 0, 2, 4, 3]  # which landmark each becomes in a mirror
+_LANDMARKS = "landmark_2d_5"  # insightface's name for a network of five points
 _WITHIN = 0.7  # share of the smaller box at which two finds are one
 _SIZE_COUNTS = 0.05  # of score for twice the area, where two finds are one
 
@@ -55,10 +57,13 @@ class FaceDetector:
             raise MissingBundle(f"got {folder}, which holds no .onnx detector; wanted a bundle's faces folder")
         try:
             self._analysis = FaceAnalysis(
-                name=str(folder.resolve()), allowed_modules=["detection"], providers=["CPUExecutionProvider"]
+                name=str(folder.resolve()),
+                allowed_modules=["detection", _LANDMARKS],
+                providers=["CPUExecutionProvider"],
             )
         except AssertionError:  # its way of saying that it knew none of the files for a detector
             raise MissingBundle(f"got {folder}, whose .onnx files are no detector; wanted an SCRFD-style one") from None
+        self._landmarks = self._analysis.models.get(_LANDMARKS)
         self._analysis.prepare(ctx_id=-1, det_thresh=_THRESHOLD, det_size=(_SIDES[0], _SIDES[0]))
 
     def detect(self, pixels: np.ndarray) -> list[Face]:
@@ -83,21 +88,21 @@ class FaceDetector:
         return [face for face in faces if max(face.box[2] - face.box[0], face.box[3] - face.box[1]) <= largest]
 
     def _refined(self, pixels: np.ndarray, face: Face) -> Face:
-        """Read a face's landmarks again: upright and at a size that suits, in the aligned crop and its mirror image."""
-        matrix = alignment(face.landmarks, _CROP)
-        aligned = crop(pixels, matrix, _CROP)
-        upright = [points for side in _CROP_SIDES for points in self._landmarks_in(aligned, side)]
-        mirrored = [points for side in _CROP_SIDES for points in self._landmarks_in(aligned[:, ::-1], side)]
-        readings = [*upright, *((points * (-1, 1) + (_CROP, 0))[_MIRRORED] for points in mirrored)]
-        if not readings:
+        """Read a face's landmarks again, upright, in the aligned crop and its mirror image, where the pack can."""
+        if self._landmarks is None:
             return face
-        return replace(face, landmarks=placed(cv2.invertAffineTransform(matrix), np.mean(readings, axis=0)))
+        for _ in range(_READINGS):
+            matrix = alignment(face.landmarks, LANDMARK_CROP)
+            aligned = crop(pixels, matrix, LANDMARK_CROP)
+            mirrored = self._read(aligned[:, ::-1]) * (-1, 1) + (LANDMARK_CROP, 0)
+            points = (self._read(aligned) + mirrored[MIRRORED]) / 2
+            face = replace(face, landmarks=placed(cv2.invertAffineTransform(matrix), points))
+        return face
 
-    def _landmarks_in(self, aligned: np.ndarray, side: int) -> list[np.ndarray]:
-        """Return the landmarks of the face that an aligned crop shows, seen at one size: one reading or none."""
-        shown = Face(_CROP_BOX, ffhq_template(_CROP), 1.0)
-        there = [face for face in _distinct(self._seen_at(aligned, side)) if overlap(face, shown) > _SAME]
-        return [max(there, key=lambda face: face.score).landmarks] if there else []
+    def _read(self, aligned: np.ndarray) -> np.ndarray:
+        """Return the five landmarks (5, 2) of the face that an aligned crop shows, in px of it."""
+        bgr = np.ascontiguousarray(aligned[..., ::-1])
+        return np.asarray(self._landmarks.get(bgr, InsightFace(bbox=np.array(LANDMARK_BOX))))
 
 
 def _distinct(faces: Sequence[Face]) -> list[Face]:

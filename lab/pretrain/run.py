@@ -19,6 +19,7 @@ from lab.pretrain.backbone import BackboneStage, FaceOfLatents
 from lab.pretrain.calibration import calibration
 from lab.pretrain.data import centre_crops, load_photos, split
 from lab.pretrain.detector import DetectorStage
+from lab.pretrain.landmarks import LandmarkNet, LandmarkStage, export_landmarks
 from lab.pretrain.linear_codec import write_linear_encoder
 from lab.pretrain.loop import LoopOptions, train
 from lab.pretrain.pool import load_pool
@@ -38,6 +39,7 @@ DEFAULTS = {
     "recognizer": LoopOptions(steps=1100, batch_size=64, learning_rate=2e-3, ema_decay=0.995, gradient_norm=5.0),
     "second": LoopOptions(steps=1200, batch_size=64, learning_rate=2e-3, ema_decay=0.995, gradient_norm=5.0),
     "detector": LoopOptions(steps=2500, batch_size=16, learning_rate=2e-3, ema_decay=0.995, gradient_norm=5.0),
+    "landmarks": LoopOptions(steps=4000, batch_size=64, learning_rate=2e-3, ema_decay=0.995, gradient_norm=5.0),
     "quality": LoopOptions(steps=1500, batch_size=32, learning_rate=2e-3, ema_decay=0.99, gradient_norm=5.0),
     "backbone": LoopOptions(steps=6000, batch_size=32, learning_rate=6e-4),
 }
@@ -126,6 +128,15 @@ def _detector(data: Path, folder: Path, work: Path, options: LoopOptions) -> Fig
     return figures
 
 
+def _landmarks(data: Path, folder: Path, work: Path, options: LoopOptions) -> Figures:
+    training, held_out = load_scenes(data)
+    portraits = portrait_scenes(split(load_photos(data))[0])
+    network = LandmarkNet()
+    figures = train(LandmarkStage(training, portraits, held_out, network, folder / "faces"), options, work)
+    export_landmarks(network, folder / "faces" / "landmarks.onnx")
+    return figures
+
+
 def _quality(data: Path, folder: Path, work: Path, options: LoopOptions) -> Figures:
     training, held_out = split(load_photos(data))
     network = QualityNet()
@@ -165,6 +176,7 @@ _STAGES: dict[str, Callable[[Path, Path, Path, LoopOptions], Figures]] = {
     "recognizer": _recognizer,
     "second": _second,
     "detector": _detector,
+    "landmarks": _landmarks,
     "quality": _quality,
     "backbone": _backbone,
     "seal": _seal,

@@ -65,9 +65,9 @@ class Composer:
     def draw(self, rng: np.random.Generator) -> Scene:
         """Return one picture: a single photograph, or several laid into one."""
         picture = self._single(rng) if rng.random() < 0.5 else self._group(rng)
-        picture = Scene(_relit(picture.pixels, rng), picture.boxes, picture.landmarks)
+        picture = Scene(relit(picture.pixels, rng), picture.boxes, picture.landmarks)
         if rng.random() < 0.55:
-            picture = Scene(_spoilt(picture, rng), picture.boxes, picture.landmarks)
+            picture = Scene(spoilt(picture, rng), picture.boxes, picture.landmarks)
         return picture
 
     def _single(self, rng: np.random.Generator) -> Scene:
@@ -162,7 +162,7 @@ def _hides(corners: np.ndarray, boxes: np.ndarray) -> bool:
     return not bool(apart.all())
 
 
-def _relit(pixels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def relit(pixels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Change gamma, gain and white balance; one picture in ten is grey."""
     curve = (np.arange(256) / 255) ** math.exp(rng.normal(0, 0.3))
     gains = np.exp(rng.normal(0, 0.15) + rng.normal(0, 0.06, 3))
@@ -173,7 +173,7 @@ def _relit(pixels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return np.ascontiguousarray(out)
 
 
-def _spoilt(picture: Scene, rng: np.random.Generator) -> np.ndarray:
+def spoilt(picture: Scene, rng: np.random.Generator) -> np.ndarray:
     """Blur, shrink, add noise, compress and enlarge, over FaceMe's ranges for the largest face's crop."""
     side = picture.pixels.shape[0]
     largest = (picture.boxes[:, 3] - picture.boxes[:, 1]).max(initial=0.2 * side)

@@ -5,14 +5,15 @@ those that insightface reads: scores, then box distances, then landmark offsets,
 """
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnx
 import torch
-from onnx import helper, numpy_helper
+from onnx import helper
 from torch import Tensor, nn
 from torch.nn import functional
+
+from lab.pretrain.onnx_graph import GraphWriter, Residual, conv_norm
 
 STRIDES = (8, 16, 32)
 ANCHORS = 2
@@ -21,37 +22,19 @@ SIZES = (((0.0, 17.0), (15.0, 34.0)), ((30.0, 60.0), (54.0, 104.0)), ((92.0, 176
 _VALUES = (1, 4, 10)  # score, box, landmarks
 
 
-def _conv(inside: int, outside: int, stride: int = 1) -> nn.Sequential:
-    return nn.Sequential(
-        nn.Conv2d(inside, outside, 3, stride, 1, bias=False), nn.BatchNorm2d(outside), nn.ReLU(inplace=True)
-    )
-
-
-class Residual(nn.Module):
-    """Two convolutions and a shortcut."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.first = _conv(width, width)
-        self.second = _conv(width, width)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x + self.second(self.first(x))
-
-
 class Scrfd(nn.Module):
     """x (B, 3, H, W), (RGB - 127.5) / 128, H and W multiples of 32 -> one (B, 30, H/s, W/s) map for each stride s."""
 
     def __init__(self, widths: tuple[int, ...] = (16, 32, 56, 88, 96), neck: int = 48) -> None:
         super().__init__()
         stem, *stages = (
-            nn.Sequential(_conv(3, widths[0], 2), _conv(widths[0], widths[1], 2)),
-            *(nn.Sequential(_conv(a, b, 2), Residual(b)) for a, b in zip(widths[1:-1], widths[2:], strict=True)),
+            nn.Sequential(conv_norm(3, widths[0], 2), conv_norm(widths[0], widths[1], 2)),
+            *(nn.Sequential(conv_norm(a, b, 2), Residual(b)) for a, b in zip(widths[1:-1], widths[2:], strict=True)),
         )
         self.stem = stem
         self.stages = nn.ModuleList(stages)
         self.laterals = nn.ModuleList(nn.Conv2d(width, neck, 1) for width in widths[2:])
-        self.heads = nn.ModuleList(_conv(neck, neck) for _ in STRIDES)
+        self.heads = nn.ModuleList(conv_norm(neck, neck) for _ in STRIDES)
         outputs = [nn.Conv2d(neck, ANCHORS * sum(_VALUES), 1) for _ in STRIDES]
         for output in outputs:
             bias = torch.zeros(output.out_channels)
@@ -159,7 +142,7 @@ def _giou(a: Tensor, b: Tensor) -> Tensor:
 
 def export_scrfd(network: Scrfd, path: Path) -> None:
     """Write the .onnx file that insightface routes to SCRFD: 9 outputs, for any input whose sides 32 divides."""
-    writer = _Writer()
+    writer = GraphWriter()
     x = writer.stage("input", network.stem)
     maps = []
     for stage, lateral in zip(network.stages, network.laterals, strict=True):
@@ -185,61 +168,3 @@ def export_scrfd(network: Scrfd, path: Path) -> None:
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     onnx.checker.check_model(model)
     onnx.save(model, str(path))
-
-
-class _Writer:
-    """Collects the nodes and weights of an .onnx graph."""
-
-    def __init__(self) -> None:
-        self.nodes: list[Any] = []
-        self.weights: list[Any] = []
-
-    def add(self, op: str, inputs: list[str], output: str | None = None, **attributes: Any) -> str:
-        """Add one operation and return the name of what it puts out."""
-        output = output or f"{op.lower()}_{len(self.nodes)}"
-        self.nodes.append(helper.make_node(op, inputs, [output], name=output, **attributes))
-        return output
-
-    def store(self, value: np.ndarray) -> str:
-        """Store a constant and return its name."""
-        name = f"constant_{len(self.weights)}"
-        self.weights.append(numpy_helper.from_array(value, name))
-        return name
-
-    def conv(self, x: str, module: Any, norm: Any) -> str:
-        """Add a convolution, with the norm after it folded in."""
-        weight = module.weight.detach().float()
-        bias = torch.zeros(len(weight)) if module.bias is None else module.bias.detach().float()
-        if norm is not None:
-            gain = norm.weight.detach() / (norm.running_var + norm.eps).sqrt()
-            weight, bias = weight * gain[:, None, None, None], (bias - norm.running_mean) * gain + norm.bias.detach()
-        stored = [self.store(weight.numpy()), self.store(bias.numpy())]
-        pads = [module.padding[0]] * 4
-        return self.add(
-            "Conv", [x, *stored], kernel_shape=list(module.kernel_size), strides=list(module.stride), pads=pads
-        )
-
-    def stage(self, x: str, module: Any) -> str:
-        """Add a stack of convolutions and residual blocks."""
-        if isinstance(module, Residual):
-            return self.add("Add", [x, self.stage(self.stage(x, module.first), module.second)])
-        if isinstance(module[0], nn.Conv2d):
-            return self.add("Relu", [self.conv(x, module[0], module[1])])
-        for part in module:
-            x = self.stage(x, part)
-        return x
-
-    def doubled(self, x: str) -> str:
-        """Double a map's sides, nearest neighbour."""
-        scales = self.store(np.array([1, 1, 2, 2], np.float32))
-        return self.add(
-            "Resize", [x, "", scales], mode="nearest", coordinate_transformation_mode="asymmetric", nearest_mode="floor"
-        )
-
-    def rows(self, x: str, values: int, output: str) -> str:
-        """Turn a map (1, 2n, h, w) into rows (h*w*2, n): the reshape's only fixed number is n."""
-        x = self.add("Transpose", [x], perm=[0, 2, 3, 1])
-        shape = self.store(np.array([-1, values], np.int64))
-        if values > 1:
-            return self.add("Reshape", [x, shape], output)
-        return self.add("Sigmoid", [self.add("Reshape", [x, shape])], output)
