@@ -4,10 +4,12 @@ from api.dependencies import Work
 from api.schemas.admin import Tenant
 from api.schemas.common import Links
 from api.schemas.jobs import Job, Place
+from api.schemas.references import Reference
 from api.schemas.restorations import Restoration, RestorationFace
 from store import models, queries, restorations
 
 _SHARE = {"weight", "max_queued_jobs", "max_running_jobs", "max_identities", "suspended"}
+_UNJUDGED = "It could not be judged, which is not the photo's fault: retry its job, or add the photo again."
 _JOB_COLUMNS = set(Job.model_fields) - {"queue", "links"}
 
 
@@ -35,6 +37,12 @@ def show_tenant(row: models.Tenant) -> Tenant:
     """Return a tenant with its share."""
     share = {name: getattr(row.share, name) for name in _SHARE}
     return Tenant.model_validate({"id": row.id, "name": row.name, "created_at": row.created_at, **share})
+
+
+def show_reference(row: models.Reference) -> Reference:
+    """Return a photo with its verdict; where there is none and will be none, with what to do."""
+    shown = Reference.model_validate(row)
+    return shown.model_copy(update={"advice": _UNJUDGED}) if shown.state == "failed" else shown
 
 
 def show_restoration(work: Work, row: models.Restoration) -> Restoration:

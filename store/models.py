@@ -95,13 +95,13 @@ class Consent(Owned):
 
 
 class Reference(Owned, Removable):
-    """A reference photo and the verdict on it; `face_blob` is what the assessor found, sealed."""
+    """A reference photo and the verdict on it; `face_blob` is what the assessor found, sealed. `state` is derived."""
 
     __tablename__ = "reference_photos"
     __table_args__ = (one("identity_id", "identities"), Index(None, "tenant_id", "identity_id"))
     prefix = "ref"
     identity_id: Mapped[str]
-    state: Mapped[str] = mapped_column(default="checking")
+    verdict: Mapped[str] = mapped_column("state", default="checking")
     reasons: Mapped[list[str]] = mapped_column(default=list)
     advice: Mapped[str | None]
     quality_score: Mapped[float | None]
@@ -113,6 +113,8 @@ class Reference(Owned, Removable):
     blob: Mapped[str | None]
     face_blob: Mapped[str | None]
     job_id: Mapped[str | None]  # without a foreign key: the job already points here
+    if TYPE_CHECKING:
+        state: Mapped[str]
 
 
 class Adapter(Owned, Removable):
@@ -294,7 +296,7 @@ class UsageRecord(Owned):
 
 
 def _derive_states() -> None:
-    """Give identities and adapters the states that follow from other rows."""
+    """Give identities, photos and adapters the states that follow from other rows."""
     owner = aliased(Adapter)
     active = select(owner.id).where(
         owner.tenant_id == Identity.tenant_id, owner.identity_id == Identity.id, owner.active.is_(True)
@@ -307,7 +309,7 @@ def _derive_states() -> None:
     consents, jobs, references = mine
     live = consents & Consent.withdrawn_at.is_(None) & (Consent.expires_at.is_(None) | (Consent.expires_at > now()))
     training = jobs & (Job.kind == "train") & Job.state.in_(LIVE)
-    accepted = references & (Reference.state == "accepted") & Reference.removed_at.is_(None)
+    accepted = references & (Reference.verdict == "accepted") & Reference.removed_at.is_(None)
     Identity.state = column_property(
         case(
             (Identity.erased_at.is_not(None), "erased"),
@@ -325,6 +327,10 @@ def _derive_states() -> None:
             (_any(accepted, Identity), "ready"),
             else_="draft",
         )
+    )
+    judging = (Job.tenant_id == Reference.tenant_id) & (Job.id == Reference.job_id) & Job.state.in_(LIVE)
+    Reference.state = column_property(
+        case(((Reference.verdict == "checking") & ~_any(judging, Reference), "failed"), else_=Reference.verdict)
     )
     building = (Job.tenant_id == Adapter.tenant_id) & (Job.id == Adapter.job_id) & Job.state.in_(LIVE)
     Adapter.state = column_property(

@@ -39,12 +39,16 @@ def add(session: Session, safe: Safe, identity: Identity, photo: Picture) -> Ref
         filename=photo.filename,
         sha256=photo.sha256,
     )
-    same = (Reference.sha256 == photo.sha256, Reference.removed_at.is_(None), Reference.state != "rejected")
+    same = (
+        Reference.sha256 == photo.sha256,
+        Reference.removed_at.is_(None),
+        Reference.state.in_(("checking", "accepted")),
+    )
     is_duplicate = session.scalar(_of(tenant_id, identity.id).where(*same).limit(1)) is not None
     session.add(row)
     session.flush()
     if is_duplicate:
-        row.state, row.reasons = "rejected", ["duplicate"]
+        row.verdict, row.reasons = "rejected", ["duplicate"]
         row.advice = "The same file is there already; add another photo of the person."
     else:
         row.blob = safe.put(session, tenant_id, identity.id, "reference", row.id, photo.data)
@@ -60,7 +64,7 @@ def judge(session: Session, lease: Lease, verdict: Verdict, metrics: dict[str, f
     """Publish the verdict on a photo."""
     job = ledger.succeed(session, lease, metrics)
     row = session.get_one(Reference, {"tenant_id": lease.tenant_id, "id": job.reference_id})
-    row.state = "accepted" if verdict.accepted else "rejected"
+    row.verdict = "accepted" if verdict.accepted else "rejected"
     row.reasons = list(verdict.reasons)
     row.advice = verdict.advice
     row.quality_score = verdict.quality_score
@@ -68,13 +72,13 @@ def judge(session: Session, lease: Lease, verdict: Verdict, metrics: dict[str, f
     row.face_blob = verdict.face_blob
     session.flush()
     data: dict[str, Any] = {"reference_id": row.id, "identity_id": row.identity_id, "reasons": row.reasons}
-    outbox.add(session, lease.tenant_id, "webhook", {"type": f"reference.{row.state}", "data": data})
+    outbox.add(session, lease.tenant_id, "webhook", {"type": f"reference.{row.verdict}", "data": data})
     return row
 
 
 def accepted(session: Session, tenant_id: str, identity_id: str) -> Sequence[Reference]:
     """Return the photos of a person that can be used, the first one first."""
-    usable = (Reference.state == "accepted", Reference.removed_at.is_(None))
+    usable = (Reference.verdict == "accepted", Reference.removed_at.is_(None))
     return session.scalars(_of(tenant_id, identity_id).where(*usable).order_by(Reference.id)).all()
 
 

@@ -13,6 +13,7 @@ from api.live import wait_seconds
 from api.pages import Cursor, Limit, Page, page
 from api.routes.routing import picture, router, scope
 from api.schemas.references import Reference, References
+from api.shown import show_reference
 from store import consents, models, references
 
 routes = router("references")
@@ -57,13 +58,13 @@ def _receive(request: Request, identity_id: str, files: list[UploadFile], key: s
         rows = [references.add(work.session, work.parts.safe, identity, photo) for photo in photos]
         work.ring("assess")
         work.audit("references.added", identity.id, count=len(rows))
-        shown = References(data=[Reference.model_validate(row) for row in rows])
+        shown = References(data=[show_reference(row) for row in rows])
         return once.keep(answered(202, shown, location=f"/v1/identities/{identity_id}/references", retry_after="1"))
 
 
 def _verdicts(request: Request, ids: list[str]) -> References:
     with working(request, read_only=True) as work:
-        return References(data=[Reference.model_validate(own(work, models.Reference, id_)) for id_ in ids])
+        return References(data=[show_reference(own(work, models.Reference, id_)) for id_ in ids])
 
 
 @routes.get(
@@ -72,13 +73,13 @@ def _verdicts(request: Request, ids: list[str]) -> References:
 def list_references(identity_id: str, work: Tx, limit: Limit = 20, cursor: Cursor = None) -> Page[Reference]:
     """List a person's photos and the verdict on each, newest first."""
     own(work, models.Identity, identity_id)
-    return page(work, models.Reference, Reference.model_validate, limit, cursor, identity_id=identity_id)
+    return page(work, models.Reference, show_reference, limit, cursor, identity_id=identity_id)
 
 
 @routes.get("/references/{reference_id}", response_model=Reference, openapi_extra=scope("identities:read"))
 def get_reference(reference_id: str, work: Tx) -> Reference:
     """Return one photo's verdict, quality and advice."""
-    return Reference.model_validate(own(work, models.Reference, reference_id))
+    return show_reference(own(work, models.Reference, reference_id))
 
 
 @routes.get(

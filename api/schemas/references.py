@@ -6,11 +6,11 @@ from api.schemas.common import Moment, Output
 
 
 class Reference(Output):
-    """A reference photo: low quality alone is no reason to reject it."""
+    """A reference photo: low quality alone is no reason to reject it; `failed` says nothing of the photo itself."""
 
     id: str
     identity_id: str
-    state: Literal["checking", "accepted", "rejected"]
+    state: Literal["checking", "accepted", "rejected", "failed"]
     reasons: list[str]
     advice: str | None
     quality_score: float | None

@@ -87,6 +87,22 @@ def test_a_training_waits(tenant: Tenant, hand: Hand) -> None:
     assert (person["state"], person["active_adapter_id"]) == ("personalized", answer.json()["adapter_id"])
 
 
+def test_a_photo_that_cannot_be_judged_is_not_waited_for(tenant: Tenant, hand: Hand) -> None:
+    """Where the judging fails the photo says so, and what to do; done again, there is a verdict."""
+    photo = tenant.reference(tenant.identity())
+    claim = hand.claim("assess")
+    assert claim is not None
+    hand.fail(claim, "internal")
+    path = f"/v1/references/{photo['id']}"
+    told = tenant.http.get(path).json()
+    assert told["state"] == "failed"
+    assert "retry its job" in told["advice"]
+    assert tenant.http.post(f"/v1/jobs/{told['job_id']}/retry").status_code == 202
+    assert tenant.http.get(path).json()["state"] == "checking"
+    hand.work()
+    assert tenant.http.get(path).json()["state"] == "accepted"
+
+
 def test_events_come_as_they_happen_and_end_with_the_job(tenant: Tenant, hand: Hand) -> None:
     """A stream tells what has happened, then what happens, each once and in order, and ends."""
     job_id = tenant.reference(tenant.identity())["job_id"]

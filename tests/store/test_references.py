@@ -3,9 +3,9 @@
 import pytest
 from sqlalchemy import select
 
-from store import models, references
+from store import ledger, models, references, retries
 from store.errors import Fenced
-from store.models import Identity, Reference
+from store.models import Identity, Job, Reference
 from store.photos import Picture
 from tests.store.archive import Archive, picture
 
@@ -44,6 +44,27 @@ def test_the_same_file_again_is_a_duplicate(archive: Archive) -> None:
     archive.judge(archive.claim()[0], accepted=False)
     assert archive.row(Reference, tenant, first.id).reasons == ["no_face"]
     assert _add(archive, tenant, person, picture()).state == "checking"
+
+
+def test_a_photo_that_could_not_be_judged(archive: Archive) -> None:
+    """Where the judging fails the photo says so; it is judged again by its job, or comes again as a new one."""
+    tenant = archive.tenant()
+    person = archive.person(tenant, photos=0)
+    first = _add(archive, tenant, person, picture())
+    claim = archive.claim()[0]
+    with archive.of(None) as session:
+        ledger.fail(session, claim.lease, "internal", "it broke", retryable=True)
+    assert archive.row(Reference, tenant, first.id).state == "failed"
+    again = _add(archive, tenant, person, picture())
+    assert again.state == "checking"
+    with archive.api.transaction(tenant) as session:
+        retries.retry(session, session.get_one(Job, (tenant, first.job_id)))
+    assert archive.row(Reference, tenant, first.id).state == "checking"
+    for _ in range(2):
+        archive.judge(archive.claim()[0])
+    assert (
+        archive.row(Reference, tenant, first.id).state == archive.row(Reference, tenant, again.id).state == "accepted"
+    )
 
 
 def test_a_deleted_photo_leaves_nothing_personal(archive: Archive) -> None:
