@@ -8,6 +8,7 @@ old, and bodies that are not what was signed. It is a stub: what it leaves out o
 import hashlib
 import hmac
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -37,6 +38,8 @@ class S3Server:
     refusals: int = 0  # how many requests were refused for their signature
     failures: int = 0  # how many of the next requests are to fail with 503
     cut: bool = False  # whether answers end half way
+    full: bool = False  # whether there is no room for another object
+    delay_seconds: float = 0.0  # before each answer
 
 
 @contextmanager
@@ -75,12 +78,15 @@ class _Handler(BaseHTTPRequestHandler):
     def _answer(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         wrong = self._wrong(body)
+        time.sleep(self.s3.delay_seconds)
         if self.s3.failures > 0:
             self.s3.failures -= 1
             self._error(503, "SlowDown")
         elif wrong is not None:
             self.s3.refusals += 1
             self._error(403, wrong)
+        elif self.s3.full and self.command == "PUT":
+            self._error(507, "InsufficientStorage")
         else:
             self._carry_out(body)
 

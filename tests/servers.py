@@ -6,17 +6,46 @@ Where there is neither, the tests that need one are skipped, and say so; on CI t
 import os
 import pwd
 import shutil
+import signal
 import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NoReturn
 
 import psycopg
 import pytest
 import redis
+
+
+@dataclass
+class OwnServer:
+    """A server process of a test's own, which it may end and start again."""
+
+    url: str
+    command: Sequence[object]
+    ask: Callable[[], object]
+    user: str | None = None
+    process: "subprocess.Popen[bytes] | None" = field(default=None, init=False)
+
+    def start(self) -> None:
+        """Start it, and wait until it answers."""
+        parts = [str(part) for part in self.command]
+        quiet = subprocess.DEVNULL
+        self.process = subprocess.Popen(parts, user=self.user, cwd="/", stdout=quiet, stderr=quiet)
+        deadline = time.monotonic() + 60
+        while not _answers(self.ask):
+            assert time.monotonic() < deadline, f"{parts[0]} did not start"
+            time.sleep(0.1)
+
+    def end(self, with_signal: signal.Signals = signal.SIGTERM) -> None:
+        """End it by a signal."""
+        assert self.process is not None, "it runs"
+        self.process.send_signal(with_signal)
+        self.process.wait(60)
 
 
 @contextmanager
@@ -26,6 +55,13 @@ def postgres_server(folder: Path) -> Iterator[str]:
     if _answers(lambda: psycopg.connect(url, connect_timeout=1).close()):
         yield url
         return
+    with own_postgres(folder) as server:
+        yield server.url
+
+
+@contextmanager
+def own_postgres(folder: Path) -> Iterator[OwnServer]:
+    """Run a Postgres server that nobody else uses, on a free port."""
     binary = shutil.which("initdb") or next(map(str, Path("/usr/lib/postgresql").glob("*/bin/initdb")), None)
     if binary is None:
         _without("Postgres")
@@ -34,8 +70,8 @@ def postgres_server(folder: Path) -> Iterator[str]:
     _run([binary, "-D", data, "-U", "postgres", "-A", "trust", "--no-sync"], user)
     command = [Path(binary).with_name("postgres"), "-D", data, "-p", port, "-k", data, "-h", "127.0.0.1", "-F"]
     url = f"postgresql://postgres@127.0.0.1:{port}/postgres"
-    with _process(command, user, lambda: psycopg.connect(url, connect_timeout=1).close()):
-        yield url
+    with _running(OwnServer(url, command, lambda: psycopg.connect(url, connect_timeout=1).close(), user)) as server:
+        yield server
 
 
 @contextmanager
@@ -45,13 +81,21 @@ def redis_server(folder: Path) -> Iterator[str]:
     if _answers(lambda: _ping(url)):
         yield url
         return
+    with own_redis(folder) as server:
+        yield server.url
+
+
+@contextmanager
+def own_redis(folder: Path) -> Iterator[OwnServer]:
+    """Run a Redis server that nobody else uses, on a free port; what it holds is lost when it ends."""
     binary = shutil.which("redis-server")
     if binary is None:
         _without("Redis")
     port = free_port()
     command = [binary, "--port", port, "--bind", "127.0.0.1", "--save", "", "--dir", folder]
-    with _process(command, None, lambda: _ping(f"redis://127.0.0.1:{port}/9")):
-        yield f"redis://127.0.0.1:{port}/9"
+    url = f"redis://127.0.0.1:{port}/9"
+    with _running(OwnServer(url, command, lambda: _ping(url))) as server:
+        yield server
 
 
 @contextmanager
@@ -115,15 +159,9 @@ def _run(command: Sequence[object], user: str | None) -> None:
 
 
 @contextmanager
-def _process(command: Sequence[object], user: str | None, ask: Callable[[], object]) -> Iterator[None]:
-    parts = [str(part) for part in command]
-    process = subprocess.Popen(parts, user=user, cwd="/", stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+def _running(server: OwnServer) -> Iterator[OwnServer]:
     try:
-        deadline = time.monotonic() + 20
-        while not _answers(ask):
-            assert time.monotonic() < deadline, f"{command[0]} did not start"
-            time.sleep(0.1)
-        yield
+        server.start()
+        yield server
     finally:
-        process.terminate()
-        process.wait(20)
+        server.end(signal.SIGINT)  # Postgres does not wait for clients that are still connected

@@ -3,7 +3,6 @@
 Each stack is the real thing in processes of its own; the order of the tests matters only in that the last one ends it.
 """
 
-import base64
 import os
 import signal
 import subprocess
@@ -14,11 +13,9 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 import redis
-from pydantic import SecretStr
 
 from cli.working import Choices, work, worker_options
 from housekeeping.loop import Caretaker, Rhythm
@@ -27,7 +24,7 @@ from store import models, schema
 from store.blobs_of import open_blobs
 from store.database import Database
 from store.doorbell import CeleryDoorbell, Doorbell
-from store.settings import Settings
+from tests.production import environment_of, production_settings
 from tests.s3_server import s3_server
 from tests.servers import database_of, postgres_server, redis_server
 from tests.worker.house import House, build, furnish
@@ -100,27 +97,16 @@ def celery(folder: Path, bundle: Path) -> Iterator[Stack]:
         schema.upgrade(url)
         with redis.Redis.from_url(redis_url) as broker:
             broker.flushdb()
-        settings = Settings(
-            mode="production", database_url=url, redis_url=redis_url,
-            root_keys=SecretStr(base64.b64encode(bytes(range(32))).decode()), session_secret=SecretStr("s" * 40),
-            s3_endpoint=s3.endpoint, s3_bucket=s3.bucket, s3_secure=False, s3_region=s3.region,
-            s3_access_key=SecretStr(s3.access_key), s3_secret_key=SecretStr(s3.secret_key),
-        )  # fmt: skip
+        settings = production_settings(url, redis_url, s3)
         house = servers.enter_context(closing(furnish(settings)))
         bell = servers.enter_context(closing(CeleryDoorbell(redis_url)))
         command = [sys.executable, "-m", "cli.app", "worker", "--bundle", str(bundle), "--device", "cpu"]
         process = servers.enter_context(
-            subprocess.Popen(command, cwd=ROOT, env={**os.environ, **_environment(settings)})
+            subprocess.Popen(command, cwd=ROOT, env={**os.environ, **environment_of(settings)})
         )
         end = _terminate(process)
         servers.callback(end)
         yield Stack(house, bell, end)
-
-
-def _environment(settings: Settings) -> dict[str, str]:
-    values: dict[str, Any] = settings.model_dump(exclude_unset=True)
-    shown = {name: v.get_secret_value() if isinstance(v, SecretStr) else str(v) for name, v in values.items()}
-    return {f"IDPREFER_{name.upper()}": value for name, value in shown.items()}
 
 
 def _terminate(process: "subprocess.Popen[bytes]") -> Callable[[], None]:
