@@ -12,13 +12,14 @@ from limits.aio.strategies import FixedWindowRateLimiter
 from limits.errors import StorageError
 
 from api.errors import Refusal
+from core.photo_limits import MAX_BYTES
 
 if TYPE_CHECKING:
     from redis.asyncio import ConnectionPool
 
 log = structlog.get_logger(__name__)
 
-IMAGE_BYTES = 20 * 2**20
+IMAGE_BYTES = MAX_BYTES
 FILES = 20
 JSON_BYTES = 128 * 2**10
 UPLOAD_BYTES = IMAGE_BYTES + 2**20

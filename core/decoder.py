@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from core.errors import ImageTooLarge, PreferError, UnreadableImage
-from core.images import MAX_BYTES, pack_photo, read_photo
+from core.photo_limits import MAX_BYTES
 
 _MEMORY_BYTES = 2 << 30  # of a child's address space: a photo of 40 megapixels takes 0.7 GB on its way
 _SECONDS = 20.0
@@ -134,6 +134,8 @@ def main() -> None:
 
 
 def _decoded(data: bytes) -> tuple[dict[str, Any], bytes]:
+    from core.images import pack_photo, read_photo  # in the child only: the parent loads no codec, and starts sooner
+
     try:
         photo = read_photo(data)
     except PreferError as error:

@@ -14,12 +14,9 @@ from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 from PIL.PngImagePlugin import PngInfo
 
 from core.errors import ImageTooLarge, InvalidOption, UnreadableImage
+from core.photo_limits import MAX_BYTES, MAX_PIXELS, MAX_SCANS, MAX_SIDE, MIN_SIDE
 
 FORMATS = ("JPEG", "PNG", "WEBP", "HEIF")
-MAX_BYTES = 20 * 2**20
-MAX_PIXELS = 40_000_000
-MIN_SIDE, MAX_SIDE = 32, 8192
-MAX_SCANS = 32  # of a JPEG: cameras write one, progressive files about ten
 _ENCODERS: dict[str, tuple[str, dict[str, Any]]] = {
     "png": ("PNG", {}),
     "jpeg": ("JPEG", {"quality": 95, "subsampling": 0}),

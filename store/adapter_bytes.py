@@ -4,17 +4,16 @@ Names, shapes and types are compared with the backbone's own by the worker, befo
 """
 
 import json
+import math
 from dataclasses import dataclass
 from typing import Any
-
-import numpy as np
 
 from store.errors import DamagedAdapter
 
 FORMAT = "idprefer-adapter-1"
 MAX_BYTES = 64 * 2**20
 _HEADER_BYTES = 2**20
-_TYPES: dict[str, "np.dtype[Any]"] = {"F16": np.dtype("<f2"), "F32": np.dtype("<f4")}
+_TYPES = {"F16": ("<f2", 2), "F32": ("<f4", 4)}  # as numpy names them, and their bytes
 _PARTS = ("lora.", "prompt.", "identity.", "references.")
 
 
@@ -76,13 +75,17 @@ def _check_numbers(name: str, entry: dict[str, Any], body: memoryview) -> None:
     if not isinstance(shape, list) or not all(type(side) is int and 0 <= side < 2**31 for side in shape):
         raise DamagedAdapter(f"got the tensor {name[:80]!r} without a shape, wanted one")
     start, stop = entry["data_offsets"]
-    count = 1
-    for side in shape:
-        count *= side
-    if count * _TYPES[kind].itemsize != stop - start:
+    name_of_type, size = _TYPES[kind]
+    if math.prod(shape) * size != stop - start:
         raise DamagedAdapter(f"got {stop - start} bytes for {name[:80]!r} of shape {shape}, wanted as many as fit it")
-    if not np.isfinite(np.frombuffer(body[start:stop], _TYPES[kind])).all():
+    if not _finite(body[start:stop], name_of_type):
         raise DamagedAdapter(f"got {name[:80]!r} with numbers that are not finite; wanted an adapter as it was trained")
+
+
+def _finite(numbers: memoryview, name_of_type: str) -> bool:
+    import numpy as np  # lazily: the API starts sooner, and few requests bring an adapter
+
+    return bool(np.isfinite(np.frombuffer(numbers, name_of_type)).all())
 
 
 def _label(text: Any) -> Label:

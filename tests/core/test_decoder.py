@@ -9,7 +9,8 @@ from PIL import Image
 
 from core.decoder import Decoder, pixels_sha256
 from core.errors import ImageTooLarge, UnreadableImage
-from core.images import MAX_BYTES, read_photo
+from core.images import read_photo
+from core.photo_limits import MAX_BYTES
 
 PORTRAIT = Path(__file__).parents[2] / "cli" / "demo_photos" / "mike_kelly_1.jpg"
 

@@ -10,7 +10,8 @@ import pytest
 from PIL import Image, ImageCms
 
 from core.errors import ImageTooLarge, InvalidOption, UnreadableImage
-from core.images import MAX_BYTES, Photo, encode_photo, pack_photo, read_photo, read_photo_file, write_atomically
+from core.images import Photo, encode_photo, pack_photo, read_photo, read_photo_file, write_atomically
+from core.photo_limits import MAX_BYTES
 
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 

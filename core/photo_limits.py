@@ -1,0 +1,6 @@
+"""How large a photo may be that a stranger sends."""
+
+MAX_BYTES = 20 * 2**20
+MAX_PIXELS = 40_000_000
+MIN_SIDE, MAX_SIDE = 32, 8192
+MAX_SCANS = 32  # of a JPEG: cameras write one, progressive files about ten
