@@ -5,16 +5,17 @@ import hmac
 import re
 import secrets
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from anyio import to_thread
+from anyio import CapacityLimiter, fail_after, to_thread
 from sqlalchemy.exc import OperationalError
 from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from api.errors import Refusal, problem
+from api.errors import DATABASE_AWAY, Refusal, problem
 from api.limits import RateLimiter
 from store import keys, models
 from store.database import Database
@@ -23,6 +24,8 @@ COOKIE = "idr_session"
 CSRF_HEADER = "x-csrf-token"
 SESSION_SECONDS = 12 * 3600
 _SEEN_EVERY = timedelta(minutes=1)
+_PATIENCE_SECONDS = 1.8  # with a database server that says nothing; who asks is then asked to come again
+_LOOKING = CapacityLimiter(10)  # keys are not to wait behind the requests that were let in before
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 _BEARER = re.compile(r"(?i:bearer) +([!-~]{1,300})")
 _NO_KEY = (
@@ -84,6 +87,7 @@ class KeyRing:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self.patience_seconds = None if database.is_sqlite else _PATIENCE_SECONDS
 
     def by_token(self, token: str) -> Principal | None:
         """Return whom a Bearer text stands for."""
@@ -110,6 +114,11 @@ class KeyRing:
             keys.seen(session, row.tenant_id, row.id)
 
 
+async def _found(look_up: Callable[[str], Principal | None], text: str) -> Principal | None:
+    """Look a key up in a thread, which is left to itself when the time is over: what it waits for ends by itself."""
+    return await to_thread.run_sync(look_up, text, abandon_on_cancel=True, limiter=_LOOKING)
+
+
 class Authentication:
     """Let only known keys reach /v1, each at its own rate."""
 
@@ -131,12 +140,13 @@ class Authentication:
             return
         request = Request(scope)
         try:
-            principal = await self._principal(request)
+            with fail_after(self._keys.patience_seconds):
+                principal = await self._principal(request)
             scope["answer_headers"] = await self._limiter.hit(principal.key_id)
         except Refusal as refusal:
             await problem(request, refusal)(scope, receive, send)
             return
-        except OperationalError:
+        except (*DATABASE_AWAY, TimeoutError):
             away = Refusal("busy", "got a request while the database was away; wanted it back; send it again")
             await problem(request, away)(scope, receive, send)
             return
@@ -149,10 +159,10 @@ class Authentication:
         principal = None
         if given is not None:
             found = _BEARER.fullmatch(given)
-            principal = await to_thread.run_sync(self._keys.by_token, found.group(1)) if found else None
+            principal = await _found(self._keys.by_token, found.group(1)) if found else None
         elif cookie:
             key_id = self._sessions.key_id(cookie)
-            principal = await to_thread.run_sync(self._keys.by_id, key_id) if key_id else None
+            principal = await _found(self._keys.by_id, key_id) if key_id else None
             if principal is not None:
                 self._check_csrf(request, cookie)
         if principal is None:

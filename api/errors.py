@@ -1,5 +1,6 @@
 """Every refusal as RFC 9457 problem+json; the only place that knows status codes of errors."""
 
+import errno
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -8,7 +9,8 @@ from typing import Any
 import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as NoConnection
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
@@ -16,6 +18,8 @@ from core.errors import PreferError
 from store.errors import StoreError
 
 log = structlog.get_logger(__name__)
+DATABASE_AWAY = (OperationalError, InterfaceError, NoConnection)
+"""What the database's absence looks like: no connection, a broken one, none free in time, a lock held for too long."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +62,7 @@ KINDS: Mapping[str, Kind] = {
     "damaged_object": Kind(500, "A stored object is damaged"),
     "internal": Kind(500, "Something broke on our side", True),
     "busy": Kind(503, "The service is busy", True, 1),
+    "no_room": Kind(507, "There is no room left", True, 30),
     "unavailable": Kind(503, "The service is not ready", True, 5),
 }
 _FALLBACK = Kind(422, "The request cannot be carried out")
@@ -177,7 +182,11 @@ def _locked(request: Request, error: Exception) -> Response:
 
 
 def broken(request: Request, error: Exception) -> Response:
-    """Answer a bug of ours: the log knows what happened, the caller gets an id to name."""
+    """Answer a bug of ours: the log knows what happened, the caller gets an id to name; a full disk is no bug."""
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        log.error("disk_full", path=request.url.path)
+        detail = "got a disk of ours that is full, wanted room for what was sent; try later, and tell your operator"
+        return problem(request, Refusal("no_room", detail))
     log.error("request_failed", path=request.url.path, exc_info=error)
     detail = "got a failure on our side; wanted none; try again and name the request_id when you report it"
     return problem(request, Refusal("internal", detail))
@@ -190,4 +199,5 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(StoreError, _named)
     app.add_exception_handler(HTTPException, _framework)
     app.add_exception_handler(RequestValidationError, _invalid)
-    app.add_exception_handler(OperationalError, _locked)
+    for away in DATABASE_AWAY:
+        app.add_exception_handler(away, _locked)

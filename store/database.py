@@ -1,6 +1,6 @@
 """The engine, and the one way to a transaction: for one tenant, or for none."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Literal
 
@@ -13,6 +13,7 @@ from store.errors import InsecureSettings
 
 Role = Literal["api", "ledger", "operator"]
 _LOCK_SECONDS = 5
+_PING_SECONDS: Mapping[Role | None, float] = {"api": 1.0}  # a client waits there; a worker would rather wait longer
 _SQLITE = (
     "PRAGMA journal_mode=WAL",
     "PRAGMA synchronous=FULL",
@@ -113,11 +114,14 @@ def _engine(url: str, role: Role | None, pool_size: int) -> Engine:
         event.listen(engine, "begin", _begin_sqlite)
         return engine
     if dialect == "postgresql":
+        from store.patience import CONNECT_SECONDS, give_up_in_time  # lazily: embedded, the driver is never loaded
+
         options = " ".join(f"-c {name}={value}" for name, value in _POSTGRES.items())
-        arguments = {"connect_timeout": 2, "options": options}
+        arguments = {"connect_timeout": CONNECT_SECONDS, "options": options}
         engine = create_engine(
             url, pool_size=pool_size, max_overflow=pool_size, pool_timeout=2, pool_pre_ping=True, connect_args=arguments
         )
+        give_up_in_time(engine, _PING_SECONDS.get(role, 5.0))
         if role is not None:
             event.listen(engine, "connect", _Become(role))
         return engine

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from anyio import move_on_after, to_thread
 from fastapi import APIRouter, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BaseModel
@@ -10,6 +11,7 @@ from api.dependencies import PartsOf
 from api.errors import Refusal
 from api.routes.routing import PROBLEMS
 
+_PATIENCE_SECONDS = 1.8
 routes = APIRouter(tags=["health"], responses=PROBLEMS)
 _METRICS: dict[int | str, dict[str, Any]] = {
     200: {"description": "Prometheus text.", "content": {"text/plain": {"schema": {"type": "string"}}}}
@@ -29,9 +31,12 @@ def livez() -> Health:
 
 
 @routes.get("/readyz", response_model=Health)
-def readyz(parts: PartsOf) -> Health:
-    """Say whether database, schema and storage are there."""
-    if missing := parts.missing():
+async def readyz(parts: PartsOf) -> Health:
+    """Say whether database, schema and storage are there; who says nothing for long is not."""
+    missing = ["answer in time"]
+    with move_on_after(_PATIENCE_SECONDS):
+        missing = await to_thread.run_sync(parts.missing, abandon_on_cancel=True)
+    if missing:
         detail = f"got no {', no '.join(missing)}; wanted database, schema and storage; run `idprefer doctor`"
         raise Refusal("unavailable", detail)
     return Health(status="ready")
