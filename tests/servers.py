@@ -65,6 +65,7 @@ def own_postgres(folder: Path) -> Iterator[OwnServer]:
     binary = shutil.which("initdb") or next(map(str, Path("/usr/lib/postgresql").glob("*/bin/initdb")), None)
     if binary is None:
         _without("Postgres")
+    folder.mkdir(parents=True, exist_ok=True)
     data, port = folder / "postgres", free_port()
     user = _unprivileged(folder)
     _run([binary, "-D", data, "-U", "postgres", "-A", "trust", "--no-sync"], user)
