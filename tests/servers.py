@@ -142,7 +142,7 @@ def _unprivileged(folder: Path) -> str | None:
         return None
     user = next(entry for name in ("postgres", "nobody") if (entry := _user(name)))
     for path in (folder, *folder.parents):
-        if path.stat().st_uid == 0 and path.is_relative_to(folder.parents[1]):
+        if path.stat().st_uid == 0 and path.name and not path.stat().st_mode & 0o001:  # it must get in there
             path.chmod(0o755)
     os.chown(folder, user.pw_uid, -1)
     return user.pw_name
