@@ -13,6 +13,7 @@ import uvicorn
 
 from api.app import create_app
 from api.parts import parts_from
+from api.server import server_config
 from cli import logs, working
 from cli.housekeeping import caring
 from core.errors import InvalidOption
@@ -93,10 +94,7 @@ class _Server(uvicorn.Server):
     """uvicorn that greets when it really listens."""
 
     def __init__(self, app: Any, greeting: str) -> None:
-        config = uvicorn.Config(
-            app, log_level="warning", access_log=False, server_header=False, timeout_graceful_shutdown=_GRACE_SECONDS
-        )
-        super().__init__(config)
+        super().__init__(server_config(app, log_level="warning", timeout_graceful_shutdown=_GRACE_SECONDS))
         self._greeting = greeting
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:

@@ -1,11 +1,15 @@
 """Every error is a problem: ours, the framework's own, and the server's."""
 
+import contextlib
+import json
 import socket
+import time
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 
+from api.wire import LARGEST_HEAD_BYTES
 from tests.api.service import Service, Tenant
 
 WANTED = {"type", "title", "status", "detail", "code", "request_id", "retryable"}
@@ -18,6 +22,10 @@ def _check(answer: Any, status: int, code: str) -> dict[str, Any]:
     assert set(told) >= WANTED
     assert (told["status"], told["code"]) == (status, code)
     return told
+
+
+def _all_of(raw: socket.socket) -> bytes:
+    return b"".join(iter(lambda: raw.recv(4096), b""))
 
 
 def test_no_such_path(tenant: Tenant) -> None:
@@ -114,9 +122,37 @@ def test_a_request_that_is_no_http(service: Service) -> None:
     parts = urlsplit(service.url)
     with socket.create_connection((parts.hostname or "", parts.port or 0), timeout=5) as raw:
         raw.sendall(b"\x16\x03\x01 garbage\r\n\r\n")
-        assert b"400" in raw.recv(200)
+        head, _, body = _all_of(raw).partition(b"\r\n\r\n")
+    assert b" 400 Bad Request\r\n" in head
+    assert b"application/problem+json" in head
+    assert json.loads(body)["code"] == "malformed_request"
     with service.client(None) as client:
         assert client.get("/livez").status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("begins", "goes_on"),
+    [
+        (b"GET /livez HTTP/1.1\r\nHost: x\r\n", b"X-More: 1\r\n"),
+        (b"GET /livez HTTP/1.1\r\nHost: x\r\nX-Long: ", b"aaaaaaaaaaaa"),
+        (b"GET /", b"aaaaaaaaaaaa"),
+        (b"POST /v1/identities HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1;", b"aaaaaaaaaaaa"),
+        (b"POST /v1/identities HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n", b"X-More: 1\r\n"),
+    ],
+    ids=["headers", "header", "path", "extension", "trailers"],
+)
+def test_what_does_not_end_is_cut_off(service: Service, begins: bytes, goes_on: bytes) -> None:
+    """A head, a trailer or a chunk's extension is given so much room and no more."""
+    parts = urlsplit(service.url)
+    sent = 0
+    with socket.create_connection((parts.hostname or "", parts.port or 0), timeout=5) as raw:
+        raw.sendall(begins)
+        with contextlib.suppress(ConnectionError):
+            while sent < 40 * LARGEST_HEAD_BYTES:
+                raw.sendall(goes_on * 500)
+                sent += len(goes_on) * 500
+                time.sleep(0.001)
+    assert sent < 40 * LARGEST_HEAD_BYTES
 
 
 def test_answers_carry_their_safeguards(tenant: Tenant) -> None:
