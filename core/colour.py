@@ -1,6 +1,6 @@
-"""Colour: the input's low frequencies for the result's, and how far two pictures' colours are apart.
+"""Colour: a picture's low frequencies, and how far two pictures' colours are apart.
 
-A diffusion model drifts in colour (Fig. 6 of the paper shows it); what a heavy blur leaves of the input is reliable.
+A diffusion model drifts in colour; Fig. 6 of the paper shows it.
 """
 
 import math
@@ -9,14 +9,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-_SIGMA = 1 / 32  # of the crop's side
+COLOUR_SIGMA = 1 / 32  # of the crop's side
 # Linear sRGB -> XYZ, each row over the white point's value (D65).
 _TO_XYZ = ((0.43395, 0.37622, 0.18983), (0.21267, 0.71516, 0.07217), (0.01776, 0.10949, 0.87275))
 
 
-def low_frequencies(x: Tensor) -> Tensor:
-    """Return x (B, 3, S, S) under a Gaussian of a 32nd of its side."""
-    sigma = x.shape[-1] * _SIGMA
+def low_frequencies(x: Tensor, sigma: float = COLOUR_SIGMA) -> Tensor:
+    """Return x (B, 3, S, S) under a Gaussian whose sigma is given as a share of its side."""
+    sigma = x.shape[-1] * sigma
     radius = math.ceil(3 * sigma)
     axis = torch.arange(-radius, radius + 1, device=x.device, dtype=x.dtype)
     kernel = torch.exp(-0.5 * (axis / sigma) ** 2)
@@ -24,11 +24,6 @@ def low_frequencies(x: Tensor) -> Tensor:
     padded = functional.pad(x, (radius,) * 4, mode="reflect")
     rows = functional.conv2d(padded, kernel.expand(x.shape[1], 1, 1, -1), groups=x.shape[1])
     return functional.conv2d(rows, kernel[:, None].expand(x.shape[1], 1, -1, -1), groups=x.shape[1])
-
-
-def colour_fixed(x: Tensor, lq: Tensor) -> Tensor:
-    """Return x (B, 3, S, S) in [-1, 1] with the low frequencies of lq."""
-    return (x - low_frequencies(x) + low_frequencies(lq)).clamp(-1, 1)
 
 
 def colour_shift(x: Tensor, lq: Tensor) -> Tensor:

@@ -12,12 +12,12 @@ Schedule = Literal["constant", "cosine"]
 Start = Literal["lq", "noise"]
 PRESETS = ("fast", "balanced", "best")
 
-# fidelity -> (control scale, CFG scale, share of the target cosine); linear between the rows.
+# fidelity -> (control scale, CFG scale, share of the target cosine, detail kept); linear between the rows.
 # 0 is most like the references, 1 most like the input.
-FIDELITY_TABLE: dict[float, tuple[float, float, float]] = {
-    0.0: (0.80, 3.0, 1.0),
-    0.5: (1.00, 2.0, 1.0),
-    1.0: (1.15, 1.0, 0.0),
+FIDELITY_TABLE: dict[float, tuple[float, float, float, float]] = {
+    0.0: (0.80, 3.0, 1.0, 0.3),
+    0.5: (1.00, 2.0, 1.0, 1.0),
+    1.0: (1.15, 1.0, 0.0, 1.3),
 }
 
 
@@ -100,6 +100,7 @@ class RestoreOptions:
     strength: float = 0.4  # share of the noise schedule that the LQ latent is noised to; from noise it is always all
     seed: int = 0
     colour_fix: bool = True  # the input's low frequencies replace the result's
+    detail_kept: float = 1.0  # how far up they do: 0 = colours only, 1 = as the input's quality allows
     gate: bool = True  # a person's result that is worse than the input gives way to the base model's, if that is better
 
     def __post_init__(self) -> None:
@@ -110,6 +111,7 @@ class RestoreOptions:
         _check("control_scale", self.control_scale, 0.0, 4.0)
         _check("guidance_step", self.guidance_step, 0.0, 1e6)
         _check("guidance_target_share", self.guidance_target_share, 0.0, 2.0)
+        _check("detail_kept", self.detail_kept, 0.0, 2.0)
         _check("strength", self.strength, 0.05, 1.0)
         _check("seed", self.seed, 0, 2**63 - 1)
         if self.fidelity is not None:
@@ -141,8 +143,15 @@ class RestoreOptions:
         high = min(f for f in FIDELITY_TABLE if f >= fidelity)
         share = 0.0 if high == low else (fidelity - low) / (high - low)
         rows = zip(FIDELITY_TABLE[low], FIDELITY_TABLE[high], strict=True)
-        control, cfg, target = (a + share * (b - a) for a, b in rows)
-        return replace(self, fidelity=fidelity, control_scale=control, cfg_scale=cfg, guidance_target_share=target)
+        control, cfg, target, detail = (a + share * (b - a) for a, b in rows)
+        return replace(
+            self,
+            fidelity=fidelity,
+            control_scale=control,
+            cfg_scale=cfg,
+            guidance_target_share=target,
+            detail_kept=detail,
+        )
 
 
 _TRAIN_PRESETS: dict[str, dict[str, Any]] = {

@@ -1,7 +1,7 @@
 """The main job, and the file to read first: a photo in, the named people in it restored, the same photo out.
 
     prepare        detect -> match 1:1 to who was named -> align        one photo, any number of people
-    restore_faces  sample -> colour fix -> evidence -> gate             one batch, of any photos and people
+    restore_faces  sample -> blend with the input -> evidence -> gate             one batch, of any photos and people
     pasted         the difference, back into the photo at its own resolution
 
 Strangers are never touched, and nobody is searched for: a person that the caller names is compared with the faces of
@@ -17,7 +17,8 @@ from torch import Tensor
 
 from core.alignment import alignment, box_alignment, crop, paste
 from core.backbone import Backbone
-from core.colour import colour_fixed, colour_shift
+from core.blending import blended
+from core.colour import colour_shift
 from core.errors import FaceTooSmall, IdentityMismatch, InvalidOption, NoFaceFound, SeveralFaces
 from core.evidence import Evidence, complaint, consistency_db, decided
 from core.faces import Box, Face, overlap
@@ -253,7 +254,7 @@ def _restored(
     lq = torch.stack([face.lq for face in faces])
     conditions = [face_condition(backbone, face, options) for face in faces]
     raw = sample(backbone, lq, conditions, options, progress=progress, should_stop=should_stop).cpu()
-    x = colour_fixed(raw, lq) if options.colour_fix else raw
+    x = blended(backbone, raw, lq, options)
     people = judged_as or [face.wish.person for face in faces]
     after = embed(backbone, x)
     consistency, shift = consistency_db(raw, lq), colour_shift(x, lq)

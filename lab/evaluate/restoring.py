@@ -11,7 +11,7 @@ import torch
 
 from core.adapter_file import pack_adapter, unpack_adapter
 from core.backbone import Backbone
-from core.colour import colour_fixed
+from core.blending import blended
 from core.errors import InvalidOption
 from core.images import Photo, encode_photo, read_photo_file, write_atomically
 from core.injector import Adapter
@@ -142,7 +142,7 @@ class Studio:
         lq = torch.stack([to_tensor(face.aligned) for face in faces])
         conditions = [face_condition(self._backbone, face, row.restore) for face in faces]
         x = sample(self._backbone, lq, conditions, row.restore).cpu()
-        x = colour_fixed(x, lq) if row.restore.colour_fix else x
+        x = blended(self._backbone, x, lq, row.restore)
         return [to_pixels(face) for face in x], [None] * len(faces)
 
 

@@ -26,7 +26,7 @@ def test_preset_takes_changes() -> None:
 def test_fidelity_rows(fidelity: float) -> None:
     """At the table's own rows, fidelity sets exactly what they say."""
     options = RestoreOptions().with_fidelity(fidelity)
-    got = (options.control_scale, options.cfg_scale, options.guidance_target_share)
+    got = (options.control_scale, options.cfg_scale, options.guidance_target_share, options.detail_kept)
     assert got == FIDELITY_TABLE[fidelity]
     assert options.fidelity == fidelity
 
