@@ -9,6 +9,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -49,30 +50,30 @@ class OwnServer:
 
 
 @contextmanager
-def postgres_server(folder: Path) -> Iterator[str]:
+def postgres_server() -> Iterator[str]:
     """Yield the URL of a Postgres server's database `postgres`, as its superuser."""
     url = os.environ.get("IDPREFER_TEST_POSTGRES", "postgresql://postgres@127.0.0.1:5432/postgres")
     if _answers(lambda: psycopg.connect(url, connect_timeout=1).close()):
         yield url
         return
-    with own_postgres(folder) as server:
+    with own_postgres() as server:
         yield server.url
 
 
 @contextmanager
-def own_postgres(folder: Path) -> Iterator[OwnServer]:
+def own_postgres() -> Iterator[OwnServer]:
     """Run a Postgres server that nobody else uses, on a free port."""
     binary = shutil.which("initdb") or next(map(str, Path("/usr/lib/postgresql").glob("*/bin/initdb")), None)
     if binary is None:
         _without("Postgres")
-    folder.mkdir(parents=True, exist_ok=True)
-    data, port = folder / "postgres", free_port()
-    user = _unprivileged(folder)
-    _run([binary, "-D", data, "-U", "postgres", "-A", "trust", "--no-sync"], user)
-    command = [Path(binary).with_name("postgres"), "-D", data, "-p", port, "-k", data, "-h", "127.0.0.1", "-F"]
-    url = f"postgresql://postgres@127.0.0.1:{port}/postgres"
-    with _running(OwnServer(url, command, lambda: psycopg.connect(url, connect_timeout=1).close(), user)) as server:
-        yield server
+    # Not in a test's folder: as root, Postgres runs as somebody else, whom pytest lets into none of its folders.
+    with tempfile.TemporaryDirectory(prefix="idprefer-postgres-") as folder:
+        data, port, user = Path(folder) / "data", free_port(), _unprivileged(Path(folder))
+        _run([binary, "-D", data, "-U", "postgres", "-A", "trust", "--no-sync"], user)
+        command = [Path(binary).with_name("postgres"), "-D", data, "-p", port, "-k", data, "-h", "127.0.0.1", "-F"]
+        url = f"postgresql://postgres@127.0.0.1:{port}/postgres"
+        with _running(OwnServer(url, command, lambda: psycopg.connect(url, connect_timeout=1).close(), user)) as server:
+            yield server
 
 
 @contextmanager
@@ -141,9 +142,6 @@ def _unprivileged(folder: Path) -> str | None:
     if os.getuid() != 0:
         return None
     user = next(entry for name in ("postgres", "nobody") if (entry := _user(name)))
-    for path in (folder, *folder.parents):
-        if path.stat().st_uid == 0 and path.name and not path.stat().st_mode & 0o001:  # it must get in there
-            path.chmod(0o755)
     os.chown(folder, user.pw_uid, -1)
     return user.pw_name
 

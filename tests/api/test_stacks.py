@@ -28,10 +28,9 @@ def s3() -> Iterator[S3Server]:
 
 
 @pytest.fixture(scope="module")
-def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def postgres_url() -> Iterator[str]:
     """A database of our own on Postgres."""
-    folder = tmp_path_factory.mktemp("postgres")
-    with postgres_server(folder) as server, database_of(server, f"idprefer_api_{os.getpid()}") as url:
+    with postgres_server() as server, database_of(server, f"idprefer_api_{os.getpid()}") as url:
         yield url
 
 

@@ -90,7 +90,7 @@ def embedded(folder: Path, bundle: Path) -> Iterator[Stack]:
 def celery(folder: Path, bundle: Path) -> Iterator[Stack]:
     """Postgres, an S3 server and `idprefer worker` under Celery, as in production."""
     with ExitStack() as servers:
-        server = servers.enter_context(postgres_server(folder / "postgres"))
+        server = servers.enter_context(postgres_server())
         url = servers.enter_context(database_of(server, f"idprefer_worker_{os.getpid()}"))
         redis_url = servers.enter_context(redis_server(folder))
         s3 = servers.enter_context(s3_server())
