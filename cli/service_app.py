@@ -18,6 +18,9 @@ ServedBundle = Annotated[str | None, typer.Option("--bundle", help="Name of a bu
 Device = Annotated[str, typer.Option(help="A torch device; auto: the accelerator there is, else the CPU.")]
 Batch = Annotated[int, typer.Option(min=1, max=256, help="Restorations that run at once, at most.")]
 Cache = Annotated[int, typer.Option(min=1, help="Megabytes of adapters and references kept in memory.")]
+Threads = Annotated[
+    int | None, typer.Option(min=1, max=1024, help="CPU threads of each worker process. [default: all cores but one]")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 TenantId = Annotated[str, typer.Argument(help="As `admin tenants list` shows it.")]
 
@@ -30,11 +33,12 @@ def serve(
     device: Device = "auto",
     batch: Batch = 8,
     cache_megabytes: Cache = 1024,
+    threads: Threads = None,
 ) -> None:
     """Serve API and studio; embedded, with housekeeping and a worker: everything there is, on this machine."""
     from cli import serve, working
 
-    serve.run(data, host, port, working.Choices(bundle, device, batch, cache_megabytes))
+    serve.run(data, host, port, working.Choices(bundle, device, batch, cache_megabytes, threads))
 
 
 def worker(
@@ -43,12 +47,13 @@ def worker(
     device: Device = "auto",
     batch: Batch = 8,
     cache_megabytes: Cache = 1024,
+    threads: Threads = None,
     processes: Annotated[int, typer.Option(min=1, help="Under Celery: processes, one for each accelerator.")] = 1,
 ) -> None:
     """Work on jobs: under Celery where IDPREFER_REDIS_URL is set, else by looking for them."""
     from cli import worker, working
 
-    worker.run(data, working.Choices(bundle, device, batch, cache_megabytes), processes)
+    worker.run(data, working.Choices(bundle, device, batch, cache_megabytes, threads), processes)
 
 
 def housekeeping(data: Data = None) -> None:

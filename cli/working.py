@@ -20,6 +20,7 @@ class Choices:
     device: str = "auto"
     batch: int = 8
     cache_megabytes: int = 1024
+    threads: int | None = None  # None: what the settings say
 
 
 def worker_options(settings: Settings, choices: Choices, idle_seconds: float = 1.0) -> WorkerOptions:
@@ -30,6 +31,7 @@ def worker_options(settings: Settings, choices: Choices, idle_seconds: float = 1
     return WorkerOptions(
         bundle=folder,
         device=choices.device,
+        threads=choices.threads or settings.threads,
         batch=choices.batch,
         cache_bytes=choices.cache_megabytes << 20,
         idle_seconds=idle_seconds,

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import torch
 from insightface.app import FaceAnalysis
 from insightface.app.common import Face as InsightFace
+from onnxruntime import SessionOptions
 
 from core.alignment import alignment, crop, placed
 from core.errors import MissingBundle
@@ -60,6 +62,7 @@ class FaceDetector:
                 name=str(folder.resolve()),
                 allowed_modules=["detection", _LANDMARKS],
                 providers=["CPUExecutionProvider"],
+                sess_options=_as_many_threads_as_torch(),
             )
         except AssertionError:  # its way of saying that it knew none of the files for a detector
             raise MissingBundle(f"got {folder}, whose .onnx files are no detector; wanted an SCRFD-style one") from None
@@ -103,6 +106,13 @@ class FaceDetector:
         """Return the five landmarks (5, 2) of the face that an aligned crop shows, in px of it."""
         bgr = np.ascontiguousarray(aligned[..., ::-1])
         return np.asarray(self._landmarks.get(bgr, InsightFace(bbox=np.array(LANDMARK_BOX))))
+
+
+def _as_many_threads_as_torch() -> SessionOptions:
+    """Return options of onnxruntime that keep it from taking every core, whatever is left to others."""
+    options = SessionOptions()
+    options.intra_op_num_threads = torch.get_num_threads()
+    return options
 
 
 def _distinct(faces: Sequence[Face]) -> list[Face]:

@@ -36,6 +36,7 @@ def run(settings: Settings, options: WorkerOptions, processes: int) -> None:
     def drain() -> None:
         if node.drain():
             app.send_task(TASK, queue=QUEUES["restore"], retry=False, ignore_result=True, expires=60)
+        node.stand_aside()
 
     signals.worker_process_init.connect(node.begin, weak=False)
     signals.worker_process_shutdown.connect(node.end, weak=False)
@@ -73,6 +74,7 @@ class Node:
         self._bell = Bell()
         self._at_work = threading.Lock()  # one job or batch at a time, whether a task or the poller found it
         self._ready = threading.Event()
+        self._over = threading.Event()  # the parent ends; without that, a bell that says stop is an operator's drain
         self._worker: Any = None
         self._poller: threading.Thread | None = None
         self._reader, self._writer = os.pipe()
@@ -87,6 +89,7 @@ class Node:
 
     def end(self, **_: Any) -> None:
         """Let a child finish what it has."""
+        self._over.set()
         self._bell.stop()
         if self._poller is not None:
             self._poller.join()
@@ -98,10 +101,16 @@ class Node:
         self._told = True
 
     def drain(self) -> bool:
-        """Work for a slice of time; return whether more may wait."""
+        """Work for a slice of time; return whether to ring again, for more may wait or somebody else must hear it."""
         if not self._ready.wait(_READY_SECONDS):
             return False  # the poller looks when it is ready
-        return self._work() and not self._bell.stopped
+        more = self._work()
+        return not self._over.is_set() if self._bell.stopped else more
+
+    def stand_aside(self) -> None:
+        """Drained by an operator, stay in this task until the parent ends: Celery gives rings to idle ones only."""
+        if self._bell.stopped:
+            self._over.wait()
 
     def _work(self) -> bool:
         with self._at_work:
@@ -113,6 +122,7 @@ class Node:
 
     def _listen(self) -> None:
         os.read(self._reader, 1)
+        self._over.set()
         self._bell.stop()
 
     def _poll(self) -> None:

@@ -10,6 +10,7 @@ class WorkerOptions:
 
     bundle: Path
     device: str = "cpu"
+    threads: int | None = None  # CPU threads; None: one less than torch takes, which leaves a core to others
     batch: int = 8  # restorations that run at once, at most
     cache_bytes: int = 1 << 30  # of adapters and references kept in memory
     idle_seconds: float = 1.0  # from one look for work to the next, when nobody rings

@@ -1,17 +1,15 @@
-"""A tiny random bundle whose detector finds marked faces, and photos of people who do not exist."""
+"""A tiny random bundle whose detector finds marked faces, and a house with a worker and a person in it."""
 
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 import pytest
 import structlog
 
 from core import options
 from core.backbone import Backbone, load_backbone
-from core.images import Photo
-from tests.marked_faces import marked
 from tests.tiny_bundle import write_whole_bundle
+from tests.worker.house import Darkroom, House, build, darkroom
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -40,9 +38,28 @@ def backbone(tiny_folder: Path) -> Backbone:
     return load_backbone(tiny_folder)
 
 
-def photo(seed: int, *places: tuple[int, int]) -> Photo:
-    """Return a photo of 256x256 noise with faces at the places, or one in its middle."""
-    pixels = np.random.default_rng(seed).integers(0, 255, (256, 256, 3)).astype(np.uint8)
-    for x, y in places or ((128, 128),):
-        pixels = marked(pixels, x, y)
-    return Photo(pixels)
+@pytest.fixture(scope="module")
+def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    """An installation of the module's own."""
+    made = build(tmp_path_factory.mktemp("house"))
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def room(house: House, tiny_folder: Path) -> Iterator[Darkroom]:
+    """A worker that lives as long as the module."""
+    made = darkroom(house, tiny_folder)
+    with made.worker.alive():
+        yield made
+    made.parts.database.close()
+
+
+@pytest.fixture(scope="module")
+def ada(house: House, room: Darkroom) -> str:
+    """A person with two accepted photos and no adapter."""
+    identity_id = house.identity()
+    for seed in (1, 2):
+        house.reference(identity_id, seed)
+    room.work()
+    return identity_id

@@ -7,6 +7,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import torch
+
 from core.images import Photo, encode_photo
 from store import (
     consents,
@@ -28,7 +31,7 @@ from store.photos import Picture
 from store.safe import Safe
 from store.settings import Settings, load
 from store.vault import Vault
-from tests.worker.conftest import photo
+from tests.marked_faces import marked
 from worker.bell import Bell
 from worker.loop import Worker
 from worker.options import WorkerOptions
@@ -173,6 +176,7 @@ class Darkroom:
 def options_for(bundle: Path, **changes: Any) -> WorkerOptions:
     """Return a worker's options in tests: it looks and keeps as often as it can."""
     quick: dict[str, Any] = {"look_seconds": 0.0, "beat_seconds": 1.0, "checkpoint_every": 2, "checkpoint_seconds": 0.0}
+    quick["threads"] = torch.get_num_threads()  # as in this process: with more or fewer the last bits may differ
     return WorkerOptions(bundle, **{**quick, **changes})
 
 
@@ -182,6 +186,14 @@ def darkroom(house: House, bundle: Path, **changes: Any) -> Darkroom:
     database = Database(house.settings.database_url, role="ledger")
     parts = assemble(database, house.safe, options_for(bundle, **changes), bell)
     return Darkroom(parts, Worker(parts), bell)
+
+
+def photo(seed: int, *places: tuple[int, int]) -> Photo:
+    """Return a photo of 256x256 noise with faces at the places, or one in its middle."""
+    pixels = np.random.default_rng(seed).integers(0, 255, (256, 256, 3)).astype(np.uint8)
+    for x, y in places or ((128, 128),):
+        pixels = marked(pixels, x, y)
+    return Photo(pixels)
 
 
 def after(calls: int, act: Callable[[], None]) -> Callable[[], None]:

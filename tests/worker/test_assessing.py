@@ -6,7 +6,7 @@ import numpy as np
 
 from core.backbone import Backbone
 from core.images import Photo
-from tests.worker.conftest import photo
+from tests.worker.house import photo
 from worker.assessing import assess
 
 

@@ -12,7 +12,7 @@ from core.errors import Interrupted
 from core.options import RestoreOptions
 from core.restoration import PreparedFace, RestoredFace, Wish, prepare
 from core.restoration import restore_faces as restore_for_real
-from tests.worker.conftest import photo
+from tests.worker.house import photo
 from worker import batches
 from worker.batches import OutOfMemory, Part, restore_parts
 

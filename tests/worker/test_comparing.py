@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from core.images import Photo, read_photo
-from tests.worker.conftest import photo
+from tests.worker.house import photo
 from worker.comparing import comparison
 
 SMALL, LARGE = (100.0, 100.0, 140.0, 140.0), (10.0, 10.0, 250.0, 250.0)

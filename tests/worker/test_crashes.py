@@ -18,20 +18,12 @@ from housekeeping.loop import Caretaker, Rhythm
 from housekeeping.parts import Parts as HousekeepingParts
 from store import models
 from store.database import Database
-from tests.worker.house import House, build, darkroom, options_for
+from tests.worker.house import House, darkroom, options_for
 from tests.worker.test_supervisor import until
 from tests.worker.true_worker import be_worker
 from worker.supervisor import Supervisor
 
 STEPS = 12
-
-
-@pytest.fixture(scope="module")
-def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
-    """An installation of this module's own."""
-    made = build(tmp_path_factory.mktemp("house"))
-    yield made
-    made.close()
 
 
 @pytest.fixture(scope="module")

@@ -2,8 +2,6 @@
 
 import hashlib
 import io
-from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,37 +11,9 @@ from core.adapter_file import unpack_adapter
 from core.decoder import pixels_sha256
 from core.images import Photo, read_photo
 from store import models
-from tests.worker.conftest import photo
-from tests.worker.house import Darkroom, House, build, darkroom
+from tests.worker.house import Darkroom, House, photo
 
 NOBODY = Photo(np.zeros((99, 99, 3), np.uint8))
-
-
-@pytest.fixture(scope="module")
-def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
-    """An installation of this module's own."""
-    made = build(tmp_path_factory.mktemp("house"))
-    yield made
-    made.close()
-
-
-@pytest.fixture(scope="module")
-def room(house: House, tiny_folder: Path) -> Iterator[Darkroom]:
-    """A worker that lives as long as the module."""
-    made = darkroom(house, tiny_folder)
-    with made.worker.alive():
-        yield made
-    made.parts.database.close()
-
-
-@pytest.fixture(scope="module")
-def ada(house: House, room: Darkroom) -> str:
-    """A person with two accepted photos and no adapter."""
-    identity_id = house.identity()
-    for seed in (1, 2):
-        house.reference(identity_id, seed)
-    room.work()
-    return identity_id
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,6 @@
 """Tests of trainings as jobs: stopped, resumed, fenced off, out of memory, and letting others past."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,38 +14,11 @@ from core.training import TrainProgress
 from core.training import train_injector as train_for_real
 from store import ledger, models
 from store.columns import now
-from tests.worker.house import Darkroom, House, after, build, darkroom
+from tests.worker.house import Darkroom, House, after, darkroom
 from worker import training
 
 STEPS = 6
 Act = Callable[[int, Callable[[], None]], None]
-
-
-@pytest.fixture(scope="module")
-def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
-    """An installation of this module's own."""
-    made = build(tmp_path_factory.mktemp("house"))
-    yield made
-    made.close()
-
-
-@pytest.fixture(scope="module")
-def room(house: House, tiny_folder: Path) -> Iterator[Darkroom]:
-    """A worker that lives as long as the module."""
-    made = darkroom(house, tiny_folder)
-    with made.worker.alive():
-        yield made
-    made.parts.database.close()
-
-
-@pytest.fixture(scope="module")
-def ada(house: House, room: Darkroom) -> str:
-    """A person with two accepted photos."""
-    identity_id = house.identity()
-    for seed in (1, 2):
-        house.reference(identity_id, seed)
-    room.work()
-    return identity_id
 
 
 @pytest.fixture(scope="module")

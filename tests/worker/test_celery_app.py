@@ -1,0 +1,39 @@
+"""Tests of a process under Celery, as its tasks and its parent see it; whole nodes are in test_contract."""
+
+import os
+import threading
+from contextlib import closing
+from pathlib import Path
+
+from sqlalchemy import select
+
+from store import models, operators
+from store.database import Database
+from tests.worker.house import House, options_for
+from tests.worker.test_supervisor import until
+from worker.celery_app import Node
+
+
+def test_a_drained_process_hears_no_more_rings(house: House, tiny_folder: Path) -> None:
+    """A process that an operator drained hands the ring on, and stays in its task until the parent ends."""
+    node = Node(house.settings, options_for(tiny_folder, beat_seconds=0.1))
+    parents_end = os.dup(node._writer)
+    node.begin()
+    try:
+        assert node.drain() is False  # nothing waits
+        with closing(Database(house.settings.database_url, role="ledger")) as database:
+            with database.transaction(None) as session:
+                (worker_id,) = session.scalars(select(models.Worker.id)).all()
+                operators.drain(session, worker_id)
+            assert until(lambda: node._bell.stopped, 10)
+        assert node.drain() is True
+        aside = threading.Thread(target=node.stand_aside)
+        aside.start()
+        aside.join(0.3)
+        assert aside.is_alive()
+    finally:
+        os.close(parents_end)
+    aside.join(10)
+    assert not aside.is_alive()
+    assert node.drain() is False
+    node.end()
