@@ -103,11 +103,15 @@ def own_redis(folder: Path) -> Iterator[OwnServer]:
 @contextmanager
 def database_of(server: str, name: str) -> Iterator[str]:
     """Yield the SQLAlchemy URL of a new, empty database on a server."""
-    with psycopg.connect(server, autocommit=True) as connection:
-        connection.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)'.encode())
-        connection.execute(f'CREATE DATABASE "{name}"'.encode())
-        yield server.replace("postgresql://", "postgresql+psycopg://").rpartition("/")[0] + f"/{name}"
-        connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)'.encode())
+    _tell(server, f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+    _tell(server, f'CREATE DATABASE "{name}"')
+    yield server.replace("postgresql://", "postgresql+psycopg://").rpartition("/")[0] + f"/{name}"
+    _tell(server, f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+def _tell(server: str, statement: str) -> None:
+    with psycopg.connect(server, autocommit=True) as connection:  # a new one each time: a test may restart the server
+        connection.execute(statement.encode())
 
 
 def free_port() -> int:
