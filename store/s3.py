@@ -50,14 +50,11 @@ class S3Blobs:
                 self._client.put_object(self._bucket, check_name(name), io.BytesIO(data), size, part_size=part)
 
     def get(self, name: str) -> Iterator[bytes]:
-        """Yield the object's bytes; a connection that breaks on the way is StorageDown."""
-        response = self._opened(name)
-        try:
-            with _named(name):
-                yield from response.stream(CHUNK_BYTES)
-        finally:
-            response.close()
-            response.release_conn()
+        """Yield the object's bytes; one whose answer breaks off is asked for again from its beginning."""
+        for attempt in _attempts():
+            with attempt, _named(name):
+                data = self._whole(name)
+        yield data
 
     def delete(self, name: str) -> None:
         """Delete the object."""
@@ -84,11 +81,13 @@ class S3Blobs:
         """Close the connections."""
         self._pool.clear()
 
-    def _opened(self, name: str) -> Any:
-        for attempt in _attempts():
-            with attempt, _named(name):
-                return self._client.get_object(self._bucket, check_name(name))
-        raise AssertionError  # the last attempt returns or raises
+    def _whole(self, name: str) -> bytes:
+        response = self._client.get_object(self._bucket, check_name(name))
+        try:
+            return b"".join(response.stream(CHUNK_BYTES))
+        finally:
+            response.close()
+            response.release_conn()
 
 
 def _attempts() -> Iterator[Any]:

@@ -6,7 +6,7 @@ Alembic is imported where it is used: an API that only serves never loads it bef
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import SQLAlchemyError
 
 from store.database import Database
 
@@ -54,5 +54,5 @@ def missing(database: Database) -> list[str]:
     """Return what is not there: the database itself, or its schema."""
     try:
         return [] if is_current(database) else ["schema of this version"]
-    except DBAPIError:
+    except SQLAlchemyError:
         return ["database"]

@@ -11,6 +11,7 @@ from core.backbone import Backbone
 from core.errors import Interrupted
 from core.options import RestoreOptions
 from core.restoration import PreparedFace, RestoredFace, restore_faces
+from worker.memory import named_out_of_memory
 
 
 class OutOfMemory(Exception):
@@ -58,7 +59,8 @@ def _run(
     def nobody_waits() -> bool:
         return sum(part.stopped() for part in parts) == len(parts)  # all are asked: each may have been canceled
 
-    restored = iter(restore_faces(backbone, faces, options, progress=progress, should_stop=nobody_waits))
+    with named_out_of_memory():
+        restored = iter(restore_faces(backbone, faces, options, progress=progress, should_stop=nobody_waits))
     for part in parts:
         part.restored = [next(restored) for _ in part.faces]
         if not all(math.isfinite(face.evidence.consistency_db) for face in part.restored):

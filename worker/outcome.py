@@ -6,16 +6,18 @@ from typing import TypeVar
 
 import structlog
 import torch
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from core.errors import Interrupted, PreferError
 from store import ledger
 from store.errors import Fenced, StorageDown, StoreError
 from worker.batches import OutOfMemory
+from worker.memory import named_out_of_memory
 from worker.run import Run
 
 log = structlog.get_logger(__name__)
 T = TypeVar("T")
+_ATTEMPTS = 5  # at a job, before a database that fails in the middle of it is the job's own failure
 
 
 def attempt(run: Run, work: Callable[[], T]) -> T | None:
@@ -23,7 +25,8 @@ def attempt(run: Run, work: Callable[[], T]) -> T | None:
     if run.ended:
         return None
     try:
-        return work()
+        with named_out_of_memory():
+            return work()
     except Exception as error:  # the job boundary: recorded, and on to others
         settle(run, error)
         if isinstance(error, torch.AcceleratorError) and not isinstance(error, torch.OutOfMemoryError):
@@ -34,8 +37,9 @@ def attempt(run: Run, work: Callable[[], T]) -> T | None:
 def settle(run: Run, error: Exception) -> None:
     """End a run that did not succeed: canceled, given back, failed, or left to whoever has it now."""
     run.ended = True
-    with contextlib.suppress(StorageDown):  # what stays is an orphan, which housekeeping finds
-        run.clean_up()
+    if not isinstance(error, SQLAlchemyError):  # a commit whose answer was lost may have published it all
+        with contextlib.suppress(StorageDown):  # what stays is an orphan, which housekeeping finds
+            run.clean_up()
     try:
         if isinstance(error, Fenced):
             run.parts.heart.look()
@@ -53,7 +57,7 @@ def _write(run: Run, error: Exception) -> None:
     if order == "lost":
         raise Fenced(f"got {run.lease.job_id} under a lease that is another's by now, wanted to end it")
     with run.ledger() as session:
-        if isinstance(error, Interrupted | Fenced):
+        if isinstance(error, Interrupted | Fenced) or _database_was_away(run, error):
             if order == "stop":
                 ledger.canceled(session, run.lease, run.metrics())
             else:
@@ -63,6 +67,11 @@ def _write(run: Run, error: Exception) -> None:
         ledger.fail(session, run.lease, code, detail, retryable, run.metrics())
     unknown = code == "internal"
     (log.error if unknown else log.info)("job_failed", job_id=run.lease.job_id, code=code, exc_info=unknown and error)
+
+
+def _database_was_away(run: Run, error: Exception) -> bool:
+    """Say whether a job is to be given back: it is not to blame, unless that is what happens to it each time."""
+    return isinstance(error, OperationalError) and run.claim.attempt < _ATTEMPTS
 
 
 def _failure(error: Exception) -> tuple[str, str, bool]:

@@ -20,6 +20,7 @@ from core.train_state import TrainState, fingerprint
 from core.training import TrainingInterrupted, TrainProgress, train_injector
 from store import adapters, ledger
 from worker.batches import OutOfMemory
+from worker.memory import named_out_of_memory
 from worker.people import references_of, require_consent
 from worker.run import Run
 
@@ -81,15 +82,16 @@ class Training:
         self, backbone: Backbone, references: list[Reference], options: TrainOptions, resume: TrainState | None
     ) -> Adapter:
         try:
-            return train_injector(
-                backbone,
-                references,
-                options,
-                progress=self._report,
-                resume=resume,
-                should_stop=self._should_stop,
-                keep=self._keep_now_and_then,
-            )
+            with named_out_of_memory():
+                return train_injector(
+                    backbone,
+                    references,
+                    options,
+                    progress=self._report,
+                    resume=resume,
+                    should_stop=self._should_stop,
+                    keep=self._keep_now_and_then,
+                )
         except TrainingInterrupted as stopped:
             if self._run.held.order == "go":  # only this worker ends: another one goes on from here
                 self._keep(stopped.state)
