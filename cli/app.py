@@ -121,6 +121,28 @@ def bundle_inspect(
     bundles.inspect(bundle, as_json)
 
 
+@bundle_app.command("pull")
+def bundle_pull(
+    bundle: Annotated[str, typer.Argument(help="sdxl is the one there is.")] = "sdxl",
+    into: Annotated[Path | None, typer.Option(help="Folder of the bundle.  [default: bundles/NAME]")] = None,
+    lock: Annotated[
+        Path | None, typer.Option(help="Revisions and hashes, to be kept.  [default: FOLDER.lock.json]")
+    ] = None,
+    accept_licences: Annotated[bool, typer.Option("--accept-licences", help="Accept all that are shown.")] = False,
+    faces: Annotated[
+        Path | None, typer.Option(help="An insightface pack's folder, in place of mini's detector and recognizer.")
+    ] = None,
+    controlnet: Annotated[
+        str | None, typer.Option(metavar="OWNER/NAME[/FOLDER]", help="Another ControlNet of the hub.")
+    ] = None,
+    endpoint: Annotated[str | None, typer.Option(help="Another hub than HF_ENDPOINT's.")] = None,
+) -> None:
+    """Put a full-size bundle together from a hub, after showing its licences; run again to go on."""
+    from cli import pull
+
+    pull.run(bundle, pull.Choices(into, lock, accept_licences, faces, controlnet, endpoint))
+
+
 @adapter_app.command("inspect")
 def adapter_inspect(adapter: Adapter, bundle: Bundle = "mini", as_json: AsJson = False) -> None:
     """Check an adapter against its bundle and print what it says about itself."""

@@ -4,19 +4,19 @@ from pathlib import Path
 
 from core.errors import MissingBundle, NoUsableReference
 
-_BUNDLES = Path(__file__).parent.parent / "bundles"
+BUNDLES = Path(__file__).parent.parent / "bundles"
 _MANIFEST = "bundle.json"
 _PHOTO_ENDINGS = {".jpg", ".jpeg", ".png", ".webp", ".heic", ".heif"}
 
 
 def bundle_folders() -> list[Path]:
     """Return the folders of the bundles that come along."""
-    return sorted(path.parent for path in _BUNDLES.glob(f"*/{_MANIFEST}"))
+    return sorted(path.parent for path in BUNDLES.glob(f"*/{_MANIFEST}"))
 
 
 def find_bundle(name: str) -> Path:
     """Return the folder of a bundle, given that folder or the name of one that comes along."""
-    for folder in (Path(name), _BUNDLES / name):
+    for folder in (Path(name), BUNDLES / name):
         if (folder / _MANIFEST).is_file():
             return folder
     known = ", ".join(folder.name for folder in bundle_folders())

@@ -26,7 +26,7 @@ def test_names_a_damaged_bundle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     bundle = tmp_path / "broken"
     bundle.mkdir()
     (bundle / "bundle.json").write_text('{"name": "broken", "files": {"vae/config.json": "00"}}')
-    monkeypatch.setattr(folders, "_BUNDLES", tmp_path)
+    monkeypatch.setattr(folders, "BUNDLES", tmp_path)
     found = findings()
     assert not found["bundle broken"].well
     assert "vae/config.json" in found["bundle broken"].found
