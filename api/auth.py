@@ -14,6 +14,7 @@ from anyio import CapacityLimiter, fail_after, to_thread
 from sqlalchemy.exc import OperationalError
 from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
+from structlog.contextvars import bound_contextvars
 
 from api.errors import DATABASE_AWAY, Refusal, problem
 from api.limits import RateLimiter
@@ -151,7 +152,8 @@ class Authentication:
             await problem(request, away)(scope, receive, send)
             return
         scope["principal"] = principal
-        await self.app(scope, receive, send)
+        with bound_contextvars(tenant_id=principal.tenant_id):
+            await self.app(scope, receive, send)
 
     async def _principal(self, request: Request) -> Principal:
         given = request.headers.get("authorization")

@@ -8,6 +8,7 @@ import structlog
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from structlog.contextvars import bound_contextvars
 
 from api.errors import broken
 from api.metrics import Metrics, route_of
@@ -44,7 +45,8 @@ class Envelope:
         answer = _Answer(scope, send)
         started = time.perf_counter()
         try:
-            await self.app(scope, receive, answer.send)
+            with bound_contextvars(request_id=scope["request_id"]):
+                await self.app(scope, receive, answer.send)
         except Exception as error:  # noqa: BLE001 -- the boundary: a bug becomes a problem, and is logged
             response = broken(Request(scope), error)
             if answer.status == 0:

@@ -94,7 +94,7 @@ class _Server(uvicorn.Server):
     """uvicorn that greets when it really listens."""
 
     def __init__(self, app: Any, greeting: str) -> None:
-        super().__init__(server_config(app, log_level="warning", timeout_graceful_shutdown=_GRACE_SECONDS))
+        super().__init__(server_config(app, log_config=None, timeout_graceful_shutdown=_GRACE_SECONDS))
         self._greeting = greeting
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:

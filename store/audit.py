@@ -5,11 +5,13 @@ import json
 from datetime import UTC, datetime
 from typing import Any
 
+import structlog
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from store.models import AuditEvent, AuditHead
 
+log = structlog.get_logger(__name__)
 FIRST = "0" * 64
 """What the first event seals."""
 
@@ -38,6 +40,7 @@ def record(session: Session, tenant_id: str, actor: str, action: str, target: st
     head.sequence, head.hash = event.sequence, event.hash
     session.add(event)
     session.flush()
+    log.info("audit", action=action, target=target, tenant_id=tenant_id)  # beside the request's id: who asked for it
     return event
 
 

@@ -1,6 +1,8 @@
 """The heartbeat: keeps this worker's leases alive, and hears what is wanted of them and of the worker itself."""
 
 import contextlib
+import os
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -43,7 +45,7 @@ class Heart:
     def beating(self, backbone: Backbone, drain: Callable[[], None]) -> Iterator[None]:
         """Report this worker for as long as it lives; `drain` is called when an operator wants it to end."""
         with self._database.transaction(None) as session:
-            about = {"base_digest": backbone.base_digest}
+            about = {"base_digest": backbone.base_digest, "host": socket.gethostname(), "process": os.getpid()}
             self.worker_id = workers.register(session, str(backbone.device), backbone.name, about).id
         self._ended.clear()
         thread = threading.Thread(target=self._beat_on, args=(drain,), name="heartbeat", daemon=True)

@@ -7,6 +7,7 @@ from typing import TypeVar
 import structlog
 import torch
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
+from structlog.contextvars import bound_contextvars
 
 from core.errors import Interrupted, PreferError
 from store import ledger
@@ -24,6 +25,11 @@ def attempt(run: Run, work: Callable[[], T]) -> T | None:
     """Do a part of a run's work; where it fails, end the job as it deserves and return None."""
     if run.ended:
         return None
+    with bound_contextvars(**run.named()):
+        return _attempt(run, work)
+
+
+def _attempt(run: Run, work: Callable[[], T]) -> T | None:
     try:
         with named_out_of_memory():
             return work()

@@ -32,6 +32,13 @@ class Run:
         self._reported = -1e9
         self._written: list[str] = []
 
+    def named(self) -> dict[str, str]:
+        """Return the ids that every log line about this job has."""
+        claim, lease = self.claim, self.lease
+        ids = {"restoration_id": claim.restoration_id, "reference_id": claim.reference_id}
+        about = {name: row_id for name, row_id in ids.items() if row_id is not None}
+        return {"job_id": lease.job_id, "tenant_id": lease.tenant_id, "worker_id": lease.worker_id, **about}
+
     @property
     def safe(self) -> Safe:
         """Return the safe that holds the job's blobs."""
