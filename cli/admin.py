@@ -9,17 +9,19 @@ from typing import Any
 import typer
 from rich.console import Console
 from rich.table import Table
+from sqlalchemy.exc import OperationalError, ProgrammingError
 from sqlalchemy.orm import Session
 
+from cli import overview
 from store import operators, settings
 from store.columns import Base
-from store.database import Database
+from store.database import Database, Role
+from store.errors import DatabaseAway
 
 _TENANT = ("id", "name", "weight", "suspended", "max_queued_jobs", "max_running_jobs", "max_identities", "created_at")
 _KEY = ("id", "tenant_id", "name", "scopes", "created_at", "last_used_at", "expires_at", "revoked_at")
 _JOB = ("id", "tenant_id", "kind", "state", "attempt", "strikes", "worker_id", "queued_at", "finished_at", "error")
 _WORKER = ("id", "state", "draining", "device", "bundle", "started_at", "last_seen_at")
-_QUEUE = ("kind", "queued", "running", "oldest_age_seconds")
 _LISTED = 50
 
 
@@ -27,7 +29,7 @@ class Admin:
     """What an operator asks of one installation."""
 
     def __init__(self, data: Path | None, as_json: bool) -> None:
-        self._url = settings.load(data).database_url
+        self._settings = settings.load(data)
         self._as_json = as_json
 
     def tenants(self) -> None:
@@ -73,8 +75,18 @@ class Admin:
         self._print(lambda session: [_fields(operators.drain(session, worker_id), _WORKER)], _WORKER)
 
     def queues(self) -> None:
-        """Print how many jobs wait and run in each lane, and how long the first has waited."""
-        self._print(operators.queues, _QUEUE)
+        """Print how the installation is doing."""
+        with self._session(read_only=True) as session, self._session("ledger", read_only=True) as ledger:
+            found = overview.collected(session, ledger, self._settings)
+        overview.show(found, self._as_json)
+
+    def health(self, process: str) -> None:
+        """Say whether the worker of this host, or the caretaker, is at work; exit code 1 where it is not."""
+        with self._session(read_only=True) as session, self._session("ledger", read_only=True) as ledger:
+            well = overview.worker_is_well(session) if process == "worker" else overview.caretaker_is_well(ledger)
+        typer.echo(f"{process}: {'well' if well else 'not well'}")
+        if not well:
+            raise typer.Exit(1)
 
     def _print(self, ask: Callable[[Session], Sequence[Mapping[str, Any]]], columns: Sequence[str]) -> None:
         with self._session() as session:
@@ -98,12 +110,20 @@ class Admin:
         Console().print(table, highlight=False)
 
     @contextlib.contextmanager
-    def _session(self) -> Iterator[Session]:
-        with (
-            contextlib.closing(Database(self._url, role="operator")) as database,
-            database.transaction(None) as session,
-        ):
-            yield session
+    def _session(self, role: Role = "operator", read_only: bool = False) -> Iterator[Session]:
+        database = Database(self._settings.database_url, role=role)
+        try:
+            with contextlib.closing(database), database.transaction(None, read_only=read_only) as session:
+                yield session
+        except OperationalError as error:
+            raise DatabaseAway(
+                f"got no answer from the database ({error.orig}), wanted one; is it running, and is "
+                "IDPREFER_DATABASE_URL its address?"
+            ) from error
+        except ProgrammingError as error:
+            raise DatabaseAway(
+                f"got a database with other tables ({error.orig}), wanted this version's; run `idprefer migrate`"
+            ) from error
 
 
 def _tenant(row: Any) -> dict[str, Any]:

@@ -184,10 +184,23 @@ def drain_worker(
 
 @admin_app.command("queues")
 def list_queues(data: Data = None, as_json: AsJson = False) -> None:
-    """Say how many jobs wait and run in each lane, and how long the first has waited."""
+    """Say how the installation is doing: what is wrong, what waits, who works on what, what failed, storage."""
     from cli.admin import Admin
 
     Admin(data, as_json).queues()
+
+
+@admin_app.command("health")
+def show_health(
+    process: Annotated[str, typer.Argument(help="worker (of this host) or housekeeping.")],
+    data: Data = None,
+) -> None:
+    """End with exit code 1 where such a process is not at work: for a container's health check."""
+    from cli.admin import Admin
+
+    if process not in ("worker", "housekeeping"):
+        raise typer.BadParameter(f"got {process!r}, wanted worker or housekeeping")
+    Admin(data, as_json=False).health(process)
 
 
 def add_to(app: typer.Typer) -> None:

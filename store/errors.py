@@ -119,3 +119,9 @@ class InsecureSettings(StoreError):
     """The settings are fit for one's own machine only, or contradict each other."""
 
     code = "insecure_settings"
+
+
+class DatabaseAway(StoreError):
+    """The database does not answer."""
+
+    code = "unavailable"

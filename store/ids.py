@@ -38,6 +38,12 @@ def new_id(prefix: str) -> str:
     return f"{prefix}_{number:032x}"
 
 
+def first_id(prefix: str, moment: float) -> str:
+    """Return what sorts before every id made after a moment, in seconds since the epoch."""
+    assert prefix in PREFIXES
+    return f"{prefix}_{int(moment * 1000) << 80:032x}"
+
+
 def kind_of(row_id: str) -> str:
     """Return the prefix of an id; InvalidRequest where it has none of ours."""
     prefix, _, rest = row_id.partition("_")
