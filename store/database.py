@@ -53,7 +53,8 @@ class Database:
         """
         with Session(self.engine, expire_on_commit=False) as session:
             session.connection(execution_options={"read_only": read_only})
-            act_for(session, tenant_id)
+            if tenant_id is not None:  # a new transaction sees no tenant's rows by itself
+                act_for(session, tenant_id)
             with _committed(session):
                 yield session
 

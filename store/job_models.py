@@ -18,6 +18,8 @@ HELD = ("running", "canceling")
 ENDED = ("succeeded", "failed", "canceled", "expired")
 LANES = ("assess", "restore", "train")
 """The kinds of jobs; the earlier go first."""
+BATCHED = ("assess", "restore")
+"""Those of which a worker takes several at once."""
 
 
 class TenantShare(Base):

@@ -4,7 +4,7 @@ A worker's lease is a number on the job's row; whoever holds an older one can wr
 database's own.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -36,7 +36,6 @@ from store.models import UsageRecord
 LEASE_SECONDS = 15.0
 HEARTBEAT_SECONDS = 5.0
 STRIKES = 3
-_BATCHED = frozenset({"assess", "restore"})
 _UNWATCHED = {"synchronize_session": False}
 
 # --- by the front desk -------------------------------------------------------------------------------------------
@@ -98,14 +97,14 @@ def claim(
     session: Session, worker_id: str, kinds: Sequence[str] = LANES, limit: int = 1, warm: Sequence[str] = ()
 ) -> list[Claim]:
     """Take the next job, and up to limit - 1 more that may share its batch."""
-    first = _claim(session, worker_id, ranking.wanted(kinds, 1, warm))
-    if first and limit > 1 and first[0].kind in _BATCHED:
-        companions = ranking.wanted([first[0].kind], limit - 1, warm, like=first[0])
-        first += _claim(session, worker_id, companions)
-    session.add_all(_numbered(job, "started", {"attempt": job.attempt}) for job in first)
+    parameters = {**ranking.wanted(kinds, limit, warm), "claimed_by": worker_id}
+    rows = session.execute(_claiming(), parameters).all()
+    jobs = sorted((job for job, _ in rows), key=lambda job: (job.queued_at, job.id))
+    session.add_all(_numbered(job, "started", {"attempt": job.attempt}) for job in jobs)
     session.flush()
-    ranking.charge(session, first)
-    return [_claimed(job) for job in _within_quotas(session, first)]
+    ranking.charge(session, jobs)
+    limited = {job.tenant_id for job, has_quota in rows if has_quota}
+    return [_claimed(job) for job in _within_quotas(session, jobs, limited)]
 
 
 def waiting(session: Session, kinds: Sequence[str]) -> bool:
@@ -251,15 +250,11 @@ def _forgive(session: Session, lease: Lease) -> None:
 # --- how a row changes -------------------------------------------------------------------------------------------
 
 
-def _claim(session: Session, worker_id: str, wanted: Mapping[str, Any]) -> list[Job]:
-    jobs = session.scalars(_claiming("like_batch" in wanted), {**wanted, "claimed_by": worker_id}).all()
-    return sorted(jobs, key=lambda job: (job.queued_at, job.id))
-
-
 @lru_cache
-def _claiming(companions: bool) -> ReturningUpdate[Job]:
+def _claiming() -> ReturningUpdate[Any]:
     """Return the statement that claims; it is long, so it is put together once."""
-    locked = ranking.next_jobs(companions)
+    locked = ranking.next_jobs()
+    has_quota = select(TenantShare.max_running_jobs.is_not(None)).where(TenantShare.tenant_id == Job.tenant_id)
     return (
         update(Job)
         .where(Job.tenant_id == locked.c.tenant_id, Job.id == locked.c.id, Job.state == "queued")
@@ -273,19 +268,18 @@ def _claiming(companions: bool) -> ReturningUpdate[Job]:
             virtual_start=locked.c.base,
             last_sequence=Job.last_sequence + 1,
         )
-        .returning(Job)
+        .returning(Job, has_quota.scalar_subquery())
         .execution_options(populate_existing=True, **_UNWATCHED)
     )
 
 
-def _within_quotas(session: Session, jobs: Sequence[Job]) -> list[Job]:
+def _within_quotas(session: Session, jobs: Sequence[Job], limited: Collection[str]) -> list[Job]:
     """Give back what concurrent claimers took beyond a tenant's quota: exact, since the share's row is locked."""
-    limited = select(TenantShare).where(TenantShare.max_running_jobs.is_not(None)).order_by(TenantShare.tenant_id)
-    shares = session.scalars(
-        limited.where(TenantShare.tenant_id.in_({job.tenant_id for job in jobs})).with_for_update()
-    )
     kept = list(jobs)
-    for share in shares.all():
+    if not limited:
+        return kept
+    shares = select(TenantShare).where(TenantShare.tenant_id.in_(limited)).order_by(TenantShare.tenant_id)
+    for share in session.scalars(shares.with_for_update()).all():
         count = select(func.count()).where(Job.tenant_id == share.tenant_id, Job.state.in_(HELD))
         over = (session.scalar(count) or 0) - (share.max_running_jobs or 0)
         mine = [job for job in kept if job.tenant_id == share.tenant_id]

@@ -24,6 +24,7 @@ from sqlalchemy import (
     func,
     or_,
     select,
+    union_all,
     update,
 )
 from sqlalchemy.ext.compiler import compiles
@@ -33,7 +34,7 @@ from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import Double
 
 from store.columns import age, now
-from store.job_models import HELD, LANES, Job, TenantLane, TenantShare
+from store.job_models import BATCHED, HELD, LANES, Job, TenantLane, TenantShare
 
 PATIENCE_SECONDS = 60.0
 """How long a training waits behind other jobs while nobody is being trained."""
@@ -73,28 +74,34 @@ def startable() -> ColumnElement[bool]:
     )
 
 
-def next_jobs(companions: bool) -> CTE:
-    """Return a CTE of the next jobs' keys, locked, each with its tenant's virtual time; others' locks are skipped.
+def next_jobs() -> CTE:
+    """Return a CTE of the next job's key and of those that may share its batch, locked; others' locks are skipped.
 
-    Its parameters are `wanted`'s. `companions`: only jobs that may share a batch with one that is claimed already.
+    Beside each stands its tenant's virtual time. Its parameters are `wanted`'s.
     """
-    ranked = _ranked(companions).cte("ranked")
-    job = aliased(Job)
-    locked = (
-        select(job.tenant_id, job.id, ranked.c.base)
-        .join(ranked, and_(job.tenant_id == ranked.c.tenant_id, job.id == ranked.c.id))
-        .where(job.state == "queued", ranked.c.place <= AMONG)
-        .order_by(ranked.c.place)
-        .limit(bindparam("most", type_=Integer))
+    ranked = _ranked().cte("ranked").prefix_with("MATERIALIZED")  # once for both
+    first = _locked(ranked, ranked.c.place <= AMONG).limit(1).cte("first").prefix_with("MATERIALIZED")
+    fits = (ranked.c.kind == first.c.kind, ranked.c.batch_key == first.c.batch_key, ranked.c.id != first.c.id)
+    more: BindParameter[int] = bindparam("more", type_=Integer)
+    rest = _locked(ranked, ranked.c.kind.in_(BATCHED), *fits).limit(more).cte("rest").prefix_with("MATERIALIZED")
+    return union_all(select(first), select(rest)).cte("locked")
+
+
+def _locked(ranked: CTE, *conditions: ColumnElement[bool]) -> Select[Any]:
+    """Select ranked jobs that are still queued, the next one first, and lock them."""
+    job, c = aliased(Job), ranked.c
+    return (
+        select(job.tenant_id, job.id, c.kind, c.batch_key, c.base)
+        .join(ranked, and_(job.tenant_id == c.tenant_id, job.id == c.id))
+        .where(job.state == "queued", *conditions)
+        .order_by(c.place)
         .with_for_update(skip_locked=True, of=job)
     )
-    return locked.cte("locked").prefix_with("MATERIALIZED")
 
 
-def wanted(kinds: Sequence[str], most: int, warm: Sequence[str], like: Job | None = None) -> dict[str, Any]:
-    """Return `next_jobs`' parameters: of which kinds, how many at most, which adapters are warm, like which job."""
-    shared = {} if like is None else {"like_batch": like.batch_key}
-    return {"wanted_kinds": list(kinds), "most": most, "warm": list(warm), **shared}
+def wanted(kinds: Sequence[str], most: int, warm: Sequence[str]) -> dict[str, Any]:
+    """Return `next_jobs`' parameters: of which kinds, how many at most, which adapters are warm."""
+    return {"wanted_kinds": list(kinds), "more": most - 1, "warm": list(warm)}
 
 
 def charge(session: Session, jobs: Sequence[Job]) -> None:
@@ -124,8 +131,8 @@ def _charging() -> Update:
     )
 
 
-def _ranked(companions: bool) -> Select[Any]:
-    candidates = _candidates(companions).cte("candidates")
+def _ranked() -> Select[Any]:
+    candidates = _candidates().cte("candidates")
     c = candidates.c
     ahead = case((c.warm_key.in_(bindparam("warm", expanding=True)), WARM_AHEAD), else_=0.0)
     start = c.base + (c.turn - 1 - ahead) / c.weight
@@ -133,22 +140,23 @@ def _ranked(companions: bool) -> Select[Any]:
     running = _running()
     within = or_(c.max_running_jobs.is_(None), func.coalesce(running.c.count, 0) + c.turn <= c.max_running_jobs)
     return (
-        select(c.tenant_id, c.id, c.base, place.label("place"))
+        select(c.tenant_id, c.id, c.kind, c.batch_key, c.base, place.label("place"))
         .outerjoin(running, running.c.tenant_id == c.tenant_id)
         .where(within)
     )
 
 
-def _candidates(companions: bool) -> Select[Any]:
+def _candidates() -> Select[Any]:
     """Return the jobs that may start, each with its turn among its tenant's own."""
     own = [Job.tenant_id, Job.kind]
     floor = func.min(Job.virtual_floor).over(partition_by=own)
     base = case((TenantLane.virtual_time > floor, TenantLane.virtual_time), else_=floor)
     turn = func.row_number().over(partition_by=own, order_by=[Job.queued_at, Job.id])
     lane = case((_impatient(), -1), *((Job.kind == kind, place) for place, kind in enumerate(LANES)))
-    columns = (Job.tenant_id, Job.id, Job.queued_at, Job.warm_key, TenantShare.weight, TenantShare.max_running_jobs)
+    own_columns = (Job.tenant_id, Job.id, Job.kind, Job.batch_key, Job.queued_at, Job.warm_key)
+    columns = (*own_columns, TenantShare.weight, TenantShare.max_running_jobs)
     window = _windows()
-    found = (
+    return (
         select(*columns, base.label("base"), turn.label("turn"), lane.label("lane"))
         .join(TenantShare, TenantShare.tenant_id == Job.tenant_id)
         .join(TenantLane, and_(TenantLane.tenant_id == Job.tenant_id, TenantLane.kind == Job.kind))
@@ -156,7 +164,6 @@ def _candidates(companions: bool) -> Select[Any]:
         .where(startable(), TenantShare.suspended.is_(False))
         .where(Job.queued_at <= window.c.last)
     )
-    return found.where(Job.batch_key == bindparam("like_batch")) if companions else found
 
 
 def _impatient() -> ColumnElement[bool]:

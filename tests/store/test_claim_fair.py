@@ -1,0 +1,65 @@
+"""Fair shares in a queue under load: time is counted in batches of one worker, jobs come as tenants send them."""
+
+from collections import Counter
+from collections.abc import Mapping
+from statistics import median
+
+from sqlalchemy import select
+
+from store import models, ranking
+from tests.store.archive import Archive
+
+BATCH = 8  # restorations that one worker runs at once
+ROUNDS = 30  # batches until everything is looked at
+FLOOD = 500
+
+
+def _queue(archive: Archive, tenant_id: str, count: int, preset: str = "fast") -> list[str]:
+    """Queue so many restorations at once."""
+    with archive.api.transaction(tenant_id) as session:
+        clock = session.scalar(select(ranking.lane_clock("restore")))
+        values = {"tenant_id": tenant_id, "kind": "restore", "batch_key": preset, "virtual_floor": clock}
+        rows = [models.Job(**values) for _ in range(count)]
+        session.add_all(rows)
+        session.flush()
+        return [row.id for row in rows]
+
+
+def _waits(archive: Archive, calm: Mapping[str, str]) -> list[int]:
+    """Return how many batches began after a job was queued until its own did; each tenant sends one now and then."""
+    queued: dict[str, int] = {}
+    waits = []
+    for now in range(ROUNDS):
+        for place, (tenant_id, preset) in enumerate(calm.items()):
+            if now % 3 == place and now < ROUNDS - 6:
+                queued[_queue(archive, tenant_id, 1, preset)[0]] = now
+        started = {claim.lease.job_id for claim in archive.claim("restore", limit=BATCH)}
+        waits += [now - queued.pop(job_id) for job_id in started & queued.keys()]
+    assert not queued, "everything had its turn"
+    return waits
+
+
+def test_a_flood_costs_the_others_one_batch_at_most(archive: Archive) -> None:
+    """Three tenants, of whom one sends 500 jobs at once: the others' median wait grows by one batch at most."""
+    one, two, flood = (archive.tenant(name, max_queued_jobs=None) for name in ("one", "two", "flood"))
+    calm = {one: "fast", two: "best"}  # the second's jobs never fit the flood's batches
+    quiet = _waits(archive, calm)
+    _queue(archive, flood, FLOOD)
+    flooded = _waits(archive, calm)
+    assert len(flooded) == len(quiet) >= 16
+    assert median(flooded) <= median(quiet) + 1
+    assert max(flooded) <= max(quiet) + 2
+
+
+def test_shares_follow_weights_in_batches(archive: Archive) -> None:
+    """Three tenants that all send more than there is time for share the batches by their weights, within a fifth."""
+    weights = {
+        archive.tenant(f"of {weight}", weight=weight, max_queued_jobs=None): weight for weight in (1.0, 2.0, 4.0)
+    }
+    for tenant_id in weights:
+        _queue(archive, tenant_id, 160)
+    batches = [archive.claim("restore", limit=BATCH) for _ in range(ROUNDS)]
+    served = Counter(claim.lease.tenant_id for batch in batches for claim in batch)
+    for tenant_id, weight in weights.items():
+        expected = served.total() * weight / sum(weights.values())
+        assert abs(served[tenant_id] - expected) <= 0.2 * expected, (weight, served)
