@@ -5,6 +5,7 @@ One code path loads every bundle (`mini`, `sdxl`, a tiny random one for tests): 
 
 import hashlib
 import json
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -19,12 +20,13 @@ from diffusers import (
     UNet2DConditionModel,
 )
 from safetensors.torch import load_file
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
 from core.arcface import IResNet, load_recognizer
 from core.errors import DamagedBundle, MissingBundle
 from core.faces import FaceDetector
+from core.layout import Layout, Turns, compile_blocks, device_memory, fitting_layout, half_dtype, tile_vae
 from core.quality import QualityNet, load_quality
 from core.tokens import IdentityProjection, PromptEmbeds, encode_prompt
 
@@ -50,6 +52,7 @@ class Backbone:
     second_recognizer: IResNet | None
     quality: QualityNet | None
     identity_projection: IdentityProjection | None
+    turns: Turns | None = None  # of the networks that do not lie on the device all the time
     _prompts: dict[str, PromptEmbeds] = field(default_factory=dict, repr=False)
 
     @property
@@ -90,13 +93,13 @@ class Backbone:
     @cached_property
     def text_encoder(self) -> CLIPTextModel:
         """Return the first text encoder; loaded at its first use, since serving needs none."""
-        return self._frozen(CLIPTextModel.from_pretrained(self.folder / "text_encoder", dtype=self.dtype))
+        return self._text_encoder(CLIPTextModel.from_pretrained(self.folder / "text_encoder", dtype=self.dtype))
 
     @cached_property
     def text_encoder_2(self) -> CLIPTextModelWithProjection:
         """Return the second text encoder, which also gives the pooled vector."""
         folder = self.folder / "text_encoder_2"
-        return self._frozen(CLIPTextModelWithProjection.from_pretrained(folder, dtype=self.dtype))
+        return self._text_encoder(CLIPTextModelWithProjection.from_pretrained(folder, dtype=self.dtype))
 
     @property
     def latent_shape(self) -> tuple[int, int, int]:
@@ -142,44 +145,83 @@ class Backbone:
         scaled = latents / self.preview_decoder.config.scaling_factor
         return self.preview_decoder.decode(scaled.to(self.preview_decoder.dtype)).sample
 
-    def _frozen(self, module: Any) -> Any:
-        return module.to(self.device).eval().requires_grad_(False)
+    def _text_encoder(self, module: Any) -> Any:
+        module = module.eval().requires_grad_(False)
+        if self.turns is None:
+            return module.to(self.device)
+        self.turns.add("text", module)
+        return module
 
 
-def load_backbone(folder: Path, device: str = "cpu", dtype: torch.dtype | None = None) -> Backbone:
-    """Load a bundle; on a CPU in fp32, elsewhere in fp16, unless told otherwise.
+def load_backbone(
+    folder: Path, device: str = "cpu", dtype: torch.dtype | None = None, layout: Layout | None = None
+) -> Backbone:
+    """Load a bundle; on a CPU in fp32, elsewhere in half precision, in the layout that fits, unless told otherwise.
 
     MissingBundle when the folder holds none, DamagedBundle when a file is not the one its manifest names.
     """
     manifest = read_manifest(folder)
     verify_files(folder, manifest)
-    dtype = dtype or (torch.float32 if torch.device(device).type == "cpu" else torch.float16)
+    place = torch.device(device)
+    dtype = dtype or (torch.float32 if place.type == "cpu" else half_dtype(place))
+    layout = layout or fitting_layout(sum(path.stat().st_size for path in folder.rglob("*")), device_memory(place))
+    # Recognizers, small heads and the preview decoder have gradients that fp16 cannot hold.
+    differentiable = torch.float32 if dtype == torch.float16 else dtype
 
-    def ready(module: Any, dtype: torch.dtype = dtype) -> Any:
-        return module.to(device, dtype).eval().requires_grad_(False)
+    def small(part: str, load: Callable[[Path], nn.Module], file: str = "") -> Any:
+        if not (folder / part).is_dir():
+            return None
+        return load(folder / part / file).to(place, torch.float32).eval().requires_grad_(False)
 
+    networks = {
+        "unet": UNet2DConditionModel.from_pretrained(folder / "unet", torch_dtype=dtype),
+        "controlnet": ControlNetModel.from_pretrained(folder / "controlnet", torch_dtype=dtype),
+        "vae": AutoencoderKL.from_pretrained(folder / "vae", torch_dtype=_vae_dtype(folder, dtype)),
+        "preview_decoder": AutoencoderTiny.from_pretrained(folder / "preview_decoder", torch_dtype=differentiable)
+        if (folder / "preview_decoder").is_dir()
+        else None,
+    }
     return Backbone(
         folder=folder,
         manifest=manifest,
-        device=torch.device(device),
+        device=place,
         dtype=dtype,
-        unet=ready(UNet2DConditionModel.from_pretrained(folder / "unet", torch_dtype=dtype)),
-        controlnet=ready(ControlNetModel.from_pretrained(folder / "controlnet", torch_dtype=dtype)),
-        vae=ready(AutoencoderKL.from_pretrained(folder / "vae", torch_dtype=dtype)),
-        preview_decoder=ready(AutoencoderTiny.from_pretrained(folder / "preview_decoder", torch_dtype=dtype))
-        if (folder / "preview_decoder").is_dir()
-        else None,
+        turns=laid_out(networks, place, layout, int(manifest["resolution"])),
         scheduler=DDIMScheduler.from_pretrained(folder / "scheduler"),
-        # Recognizers and small heads stay in fp32: their gradients overflow in half precision.
-        recognizer=ready(load_recognizer(folder / "faces" / "recognition.onnx"), torch.float32),
-        second_recognizer=ready(load_recognizer(folder / "second_recognizer" / "recognition.onnx"), torch.float32)
-        if (folder / "second_recognizer").is_dir()
-        else None,
-        quality=ready(load_quality(folder / "quality"), torch.float32) if (folder / "quality").is_dir() else None,
-        identity_projection=ready(load_identity_projection(folder / "identity_projection"), torch.float32)
-        if (folder / "identity_projection").is_dir()
-        else None,
+        recognizer=small("faces", load_recognizer, "recognition.onnx"),
+        second_recognizer=small("second_recognizer", load_recognizer, "recognition.onnx"),
+        quality=small("quality", load_quality),
+        identity_projection=small("identity_projection", load_identity_projection),
+        **networks,
     )
+
+
+def laid_out(networks: Mapping[str, Any], device: torch.device, layout: Layout, side: int) -> Turns | None:
+    """Freeze networks and put them on a device, for crops of `side` px; returns the turns of those that take any."""
+    for network in filter(None, networks.values()):
+        network.eval().requires_grad_(False)
+        if layout.channels_last:
+            network.to(memory_format=torch.channels_last)
+    turns = Turns(device) if layout.offload else None
+    for name, network in networks.items():
+        if turns is not None and name == "controlnet":
+            turns.add(name, network)
+        elif network is not None:
+            network.to(device)
+    if layout.tiled_vae:
+        tile_vae(networks["vae"], side)
+    if layout.checkpointed:
+        networks["unet"].enable_gradient_checkpointing()
+    if layout.compiled:
+        compile_blocks(networks["unet"])
+        compile_blocks(networks["controlnet"])
+    return turns
+
+
+def _vae_dtype(folder: Path, dtype: torch.dtype) -> torch.dtype:
+    """Return a VAE's dtype: one whose config says that it overflows in fp16, as SDXL's original does, stays in fp32."""
+    config = AutoencoderKL.load_config(folder / "vae")
+    return torch.float32 if dtype == torch.float16 and config.get("force_upcast", True) else dtype
 
 
 def load_identity_projection(folder: Path) -> IdentityProjection:

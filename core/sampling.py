@@ -12,6 +12,7 @@ from diffusers import DDIMScheduler
 from torch import Tensor
 
 from core.backbone import Backbone
+from core.control import hint_kept
 from core.errors import Interrupted
 from core.guidance import IdentityTarget, acts_at, guided_noise
 from core.injector import BASE, Adapter, Attached, attached
@@ -58,7 +59,7 @@ def sample(
     # 2. everybody's adapter in the UNet, for as long as the loop runs
     names = _adapter_names(conditions)
     adapters = {name: c.adapter for name, c in zip(names, conditions, strict=True) if c.adapter is not None}
-    with attached(backbone.unet, adapters) as lora:
+    with attached(backbone.unet, adapters) as lora, hint_kept(backbone.controlnet):
         denoiser = _Denoiser(backbone, lora, names, (lq + 1) / 2, conditions, options)
         # 3. denoise
         for step, t in enumerate(scheduler.timesteps.tolist()):
