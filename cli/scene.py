@@ -36,9 +36,9 @@ def demo_scene(seed: int = 0) -> Scene:
     generator = torch.Generator().manual_seed(seed)
     first, second = (portrait(name) for name in REFERENCES)
     row = [portrait(name) for name in (BYSTANDERS[0], PHOTO, *BYSTANDERS[1:])]
-    bad_row = [_spoilt(pixels, PHOTO_DEGRADATION, generator) for pixels in row]
+    bad_row = [spoilt(pixels, PHOTO_DEGRADATION, generator) for pixels in row]
     return Scene(
-        references=(first, _spoilt(second, REFERENCE_DEGRADATION, generator)), photo=_hung(bad_row), truth=_hung(row)
+        references=(first, spoilt(second, REFERENCE_DEGRADATION, generator)), photo=_hung(bad_row), truth=_hung(row)
     )
 
 
@@ -47,7 +47,8 @@ def portrait(name: str) -> np.ndarray:
     return np.asarray(Image.open(PORTRAITS / name).convert("RGB"))
 
 
-def _spoilt(pixels: np.ndarray, degradation: Degradation, generator: torch.Generator) -> np.ndarray:
+def spoilt(pixels: np.ndarray, degradation: Degradation, generator: torch.Generator) -> np.ndarray:
+    """Return pixels (H, W, 3) uint8, degraded."""
     x = torch.from_numpy(pixels.copy()).permute(2, 0, 1).float() / 127.5 - 1  # (3, S, S)
     bad = degrade(x, degradation, generator)
     return ((bad + 1) * 127.5).round().clamp(0, 255).byte().permute(1, 2, 0).numpy()

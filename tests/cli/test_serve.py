@@ -1,49 +1,23 @@
 """Tests of `idprefer serve` as a process: the first start, the second, and Ctrl-C."""
 
 import os
-import re
-import signal
 import socket
-import subprocess
-import sys
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from cli.app import main
 from tests.servers import free_port
+from tests.serving import serving
 from tests.tiny_bundle import write_whole_bundle
-
-ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny bundle."""
     return write_whole_bundle(tmp_path_factory.mktemp("bundle") / "tiny")
-
-
-@contextmanager
-def serving(data: Path, bundle: Path) -> Iterator[tuple[str, str]]:
-    """Serve; yields the address and what was printed, and ends with Ctrl-C, in good order."""
-    command = [sys.executable, "-m", "cli.app", "serve", "--data", str(data), "--bundle", str(bundle), "--port", "0"]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
-        assert process.stdout is not None
-        lines = []
-        for line in process.stdout:
-            lines.append(line)
-            if line.startswith("Ctrl-C"):
-                break
-        printed = "".join(lines)
-        address = re.search(r"studio +(http://[^/]+)/", printed)
-        assert address, printed
-        yield address.group(1).replace("localhost", "127.0.0.1"), printed
-        process.send_signal(signal.SIGINT)
-        assert process.wait(60) == 0
 
 
 def status(address: str, path: str, key: str = "") -> int:
@@ -59,14 +33,14 @@ def status(address: str, path: str, key: str = "") -> int:
 
 def test_first_and_second_start(tmp_path: Path, bundle: Path) -> None:
     """The first start shows a key that administers everything, once; the second finds it all there."""
-    with serving(tmp_path / "data", bundle) as (address, printed):
-        key = re.findall(r"idr_live_\w+", printed)[0]
-        assert status(address, "/readyz") == 200
-        assert status(address, "/v1/admin/tenants", key) == 200
-        assert status(address, "/v1/admin/tenants") == 401
-    with serving(tmp_path / "data", bundle) as (address, printed):
-        assert "idr_live_" not in printed
-        assert status(address, "/v1/identities", key) == 200
+    with serving(tmp_path / "data", bundle) as served:
+        key = served.key
+        assert status(served.address, "/readyz") == 200
+        assert status(served.address, "/v1/admin/tenants", key) == 200
+        assert status(served.address, "/v1/admin/tenants") == 401
+    with serving(tmp_path / "data", bundle) as served:
+        assert "idr_live_" not in served.printed
+        assert status(served.address, "/v1/identities", key) == 200
     assert oct((tmp_path / "data" / "secrets.env").stat().st_mode)[-3:] == "600"
 
 

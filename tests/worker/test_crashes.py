@@ -4,10 +4,11 @@ import multiprocessing
 import os
 import random
 import signal
+import statistics
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -16,7 +17,7 @@ import pytest
 from core import precision
 from housekeeping.loop import Caretaker, Rhythm
 from housekeeping.parts import Parts as HousekeepingParts
-from store import models
+from store import ledger, models
 from store.database import Database
 from tests.worker.house import House, darkroom, options_for
 from tests.worker.test_supervisor import until
@@ -24,23 +25,40 @@ from tests.worker.true_worker import be_worker
 from worker.supervisor import Supervisor
 
 STEPS = 12
+PATIENCE_SECONDS = 180.0  # on a machine that does much else
 
 
 @pytest.fixture(scope="module")
 def supervisor(house: House, tiny_folder: Path) -> Iterator[Supervisor]:
-    """A worker process and a caretaker for the house, as `serve` has them."""
+    """A worker process and a caretaker for the house, both quicker than `serve` has them."""
     options = options_for(tiny_folder, idle_seconds=5.0, beat_seconds=0.5, look_seconds=0.1)
-    supervisor = Supervisor(partial(be_worker, house.settings, options))
+    supervisor = Supervisor(partial(be_worker, house.settings, options, 2.0))
     # Forked from a process that has torch already: each one spawned anew would take seconds to import it.
     supervisor._context = multiprocessing.get_context("forkserver")  # type: ignore[assignment]
     supervisor._context.set_forkserver_preload(["tests.worker.true_worker"])
+    with at_work(house, supervisor, Rhythm(errands=0.1, sweep=0.2)):
+        yield supervisor
+
+
+@contextmanager
+def as_served(house: House, bundle: Path) -> Iterator[Supervisor]:
+    """Have a worker process and a caretaker with the leases, beats and rhythm that `serve` has."""
+    options = options_for(bundle, beat_seconds=ledger.HEARTBEAT_SECONDS, look_seconds=0.1)
+    supervisor = Supervisor(partial(be_worker, house.settings, options, ledger.LEASE_SECONDS))
+    with at_work(house, supervisor, Rhythm()):
+        yield supervisor
+
+
+@contextmanager
+def at_work(house: House, supervisor: Supervisor, rhythm: Rhythm) -> Iterator[None]:
+    """Let a worker process and a caretaker work meanwhile."""
     stop = threading.Event()
     with closing(Database(house.settings.database_url, role="ledger")) as database, supervisor.running():
-        caretaker = Caretaker(HousekeepingParts(database, house.safe, supervisor), Rhythm(errands=0.1, sweep=0.2))
+        caretaker = Caretaker(HousekeepingParts(database, house.safe, supervisor), rhythm)
         thread = threading.Thread(target=caretaker.work, args=(stop,))
         thread.start()
         try:
-            yield supervisor
+            yield
         finally:
             stop.set()
             thread.join()
@@ -67,15 +85,18 @@ def expected(house: House, tiny_folder: Path) -> tuple[str, bytes]:
 def killed_once(house: House, supervisor: Supervisor, identity_id: str, chance: random.Random) -> tuple[str, float]:
     """Run a training whose worker is killed at a random moment; return its job and the seconds until it was resumed."""
     job_id = house.training(identity_id, preset="fast", steps=STEPS)
+    job = partial(house.job, job_id)
     supervisor.ring()
-    at = chance.randrange(1, STEPS - 2)
-    assert until(lambda: (house.job(job_id).checkpoint_step or 0) >= at or house.job(job_id).state == "succeeded", 90)
+    at = chance.randrange(0, STEPS - 2)
+    assert until(lambda: job().state != "queued", PATIENCE_SECONDS)
+    assert until(lambda: (job().checkpoint_step or 0) >= at or job().state == "succeeded", PATIENCE_SECONDS)
+    time.sleep(chance.uniform(0.0, 0.1))  # about a step: before, in or after the writing of a checkpoint
     assert supervisor.pid is not None
     os.kill(supervisor.pid, signal.SIGKILL)
     killed = time.monotonic()
-    assert until(lambda: house.job(job_id).attempt == 2 or house.job(job_id).state == "succeeded", 90)
+    assert until(lambda: job().attempt == 2 or job().state == "succeeded", PATIENCE_SECONDS)
     resumed = time.monotonic() - killed
-    assert until(lambda: house.job(job_id).state == "succeeded", 90), house.job(job_id).error
+    assert until(lambda: job().state == "succeeded", PATIENCE_SECONDS), job().error
     return job_id, resumed
 
 
@@ -102,14 +123,25 @@ def test_killed_trainings_end_as_if_nothing_had_been(
 
 @pytest.mark.prove
 @pytest.mark.timeout(3600)
-def test_twenty_killed_trainings(house: House, supervisor: Supervisor, expected: tuple[str, bytes]) -> None:
+def test_twenty_killed_trainings(
+    house: House, expected: tuple[str, bytes], tiny_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Twenty trainings, one SIGKILL each: every one is resumed within 45 seconds and ends the same."""
     identity_id, adapter = expected
     chance = random.Random(20)
-    for _ in range(20):
-        job_id, resumed = killed_once(house, supervisor, identity_id, chance)
-        assert resumed < 45
-        check(house, job_id, adapter)
+    resumed: list[float] = []
+    with as_served(house, tiny_folder) as supervisor:
+        while len(resumed) < 20:
+            job_id, seconds = killed_once(house, supervisor, identity_id, chance)
+            check(house, job_id, adapter)
+            if house.job(job_id).attempt > 1:  # else it had ended before the signal came
+                resumed.append(seconds)
+    with capsys.disabled():
+        print(  # noqa: T201 -- the figures are what this is for
+            f"\nresumed after {statistics.median(resumed):.1f} s in the median, {max(resumed):.1f} s at most; "
+            f"load {os.getloadavg()[0]:.1f}"
+        )
+    assert max(resumed) < 45
 
 
 @pytest.mark.prove

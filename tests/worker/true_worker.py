@@ -8,12 +8,10 @@ from worker import process
 from worker.bell import Bell
 from worker.options import WorkerOptions
 
-LEASE_SECONDS = 2.0
 
-
-def be_worker(settings: Settings, options: WorkerOptions, bell: Bell) -> None:
-    """Be a real worker, whose lease is short and whose arithmetic is that of every other process here."""
-    ledger.LEASE_SECONDS = LEASE_SECONDS
+def be_worker(settings: Settings, options: WorkerOptions, lease_seconds: float, bell: Bell) -> None:
+    """Be a real worker, whose lease may be short and whose arithmetic is that of every other process here."""
+    ledger.LEASE_SECONDS = lease_seconds
     precision._GAIN_WANTED = 1e9  # always fp32: a busy machine might answer the probe otherwise
     core_options._RESTORE_PRESETS = {name: {"steps": 4} for name in core_options.PRESETS}
     process.work(settings, options, bell)
