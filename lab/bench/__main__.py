@@ -1,88 +1,148 @@
-"""`make bench`: seconds to personalize and to restore on a bundle, beside the plain alternative in the same run."""
+"""`make bench`: seconds to personalize and to restore on a bundle, beside the plain alternative in the same run.
+
+A bundle without weights is filled with random ones: `--bundle bundles/sdxl-shape --device cuda` is full-size SDXL.
+"""
 
 import argparse
-import resource
-from collections.abc import Callable
-from dataclasses import replace
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, replace
 from pathlib import Path
-from statistics import median
 from time import perf_counter
 
 import torch
 from rich.console import Console
 from rich.table import Table
 
-from core.backbone import Backbone, load_backbone
-from core.injector import Adapter
-from core.options import PRESETS, RestoreOptions, TrainOptions
+from core.backbone import Backbone, load_backbone, read_manifest
+from core.layout import SMALL_CARD, Layout
+from core.options import PRESETS
 from core.precision import compute_dtype
-from core.quality import Quality
-from core.references import Reference
-from core.sampling import FaceCondition, sample
-from core.training import train_injector
-from lab.bench.plain import plain_restoration, plain_training_seconds
+from lab.bench.clock import Took
+from lab.bench.counting import matmul_rate
+from lab.bench.full_size import peak_gib
+from lab.bench.levers import training_levers
+from lab.bench.random_bundle import random_backbone
+from lab.bench.workloads import (
+    FULL_SIZE,
+    Row,
+    Workload,
+    adapter_swap,
+    personalized,
+    references_of,
+    restored,
+    restoring_levers,
+    training_steps,
+)
 
-_PLAIN_STEPS = 16  # of training; the rest would be more of the same
-
-
-def random_references(backbone: Backbone, count: int) -> list[Reference]:
-    """Return crops of noise: speed does not depend on who is in them."""
-    generator = torch.Generator().manual_seed(0)
-    side = backbone.resolution
-    return [
-        Reference(torch.rand(3, side, side, generator=generator) * 2 - 1, Quality(0.9, ("sharp",)))
-        for _ in range(count)
-    ]
-
-
-def median_seconds(work: Callable[[], object], repeats: int) -> float:
-    """Return the median time of a few runs after one that does not count."""
-    work()
-    seconds = []
-    for _ in range(repeats):
-        start = perf_counter()
-        work()
-        seconds.append(perf_counter() - start)
-    return median(seconds)
-
-
-def restoration_seconds(backbone: Backbone, adapter: Adapter, options: RestoreOptions, faces: int) -> float:
-    """Return the time of one batch whose faces never reach their target, so that guidance never rests."""
-    lq = torch.stack([reference.crop for reference in random_references(backbone, faces)])
-    conditions = [FaceCondition(i, adapter.prompt, adapter, adapter.references[0], 2.0) for i in range(faces)]
-    return median_seconds(lambda: sample(backbone, lq, conditions, options), repeats=3)
+_LEVER_STEPS = 4  # of training, for each lever
+_BATCHES = (1, 4)  # faces at once
 
 
 def main() -> None:
-    """Measure, and print a table."""
+    """Measure, print tables, and write JSON where asked."""
+    arguments = _arguments()
+    layout = SMALL_CARD if arguments.small_card else Layout(channels_last=arguments.channels_last)
+    random = not read_manifest(arguments.bundle).get("weights", True)
+    load = random_backbone if random else load_backbone
+    backbone = load(arguments.bundle, arguments.device, layout=layout)
+    workload = FULL_SIZE if random else Workload.of_preset(arguments.preset)
+    if arguments.steps is not None:
+        workload = replace(workload, train=replace(workload.train, steps=arguments.steps))
+    console, report = Console(), _about(backbone)
+    end = perf_counter() + 60 * arguments.minutes
+    rate = report["matmul_tflops"] * 1e12
+    for name, show in _parts(backbone, workload, arguments.repeats, arguments.levers):
+        if perf_counter() > end:
+            console.print(f"{name}: not run, {arguments.minutes:g} minutes are over")
+            continue
+        found = show()
+        report[name] = [{**asdict(row), "peak_gib": peak_gib()} for row in found] if isinstance(found, list) else found
+        console.print(_rows(found, rate) if isinstance(found, list) else _levers(name, found))
+    console.print({key: value for key, value in report.items() if not isinstance(value, (list, dict))})
+    if arguments.json is not None:
+        plain = json.dumps(report, default=asdict, indent=2)
+        arguments.json.write_text(plain + "\n")
+
+
+def _parts(
+    backbone: Backbone, workload: Workload, repeats: int, levers: bool
+) -> Iterator[tuple[str, Callable[[], list[Row] | dict[str, Took]]]]:
+    """Return what is to be measured, the main things first; each part is measured when it is called."""
+    made = []
+
+    def whole() -> list[Row]:
+        row, adapter = personalized(backbone, workload)
+        made.append(adapter)
+        return [row]
+
+    yield "personalize", whole
+    if made:
+        for faces in _BATCHES:
+            yield f"restore {faces}", lambda n=faces: [restored(backbone, made[0], workload.restore, n, repeats)]
+        yield "swap", lambda: [adapter_swap(backbone, made[0], repeats)]
+    yield "training steps", lambda: [training_steps(backbone, workload, repeats)]
+    if levers and made:
+        short = replace(workload.train, steps=_LEVER_STEPS)
+        references = references_of(backbone, workload)
+        yield "training levers", lambda: training_levers(backbone, references, short, repeats)
+        yield "restoring levers", lambda: restoring_levers(backbone, made[0], workload.restore, repeats)
+
+
+def _about(backbone: Backbone) -> dict[str, object]:
+    device = backbone.device
+    dtype = compute_dtype(device.type)
+    card = torch.cuda.get_device_name() if device.type == "cuda" else f"{torch.get_num_threads()} threads"
+    return {
+        "bundle": backbone.name,
+        "side": backbone.resolution,
+        "device": card,
+        "weights": str(backbone.dtype).removeprefix("torch."),
+        "training": str(dtype).removeprefix("torch."),
+        "matmul_tflops": matmul_rate(device, backbone.dtype) / 1e12,
+    }
+
+
+def _rows(rows: list[Row], rate: float) -> Table:
+    """Show ours and plain, the ratios, the counted floor and how far from it."""
+    table = Table("what", "s", "CPU s", "plain, s", "plain, CPU s", "times as fast", "by CPU", "floor, s", "over floor")
+    for row in rows:
+        cells = [row.what, _seconds(row.ours.wall), _seconds(row.ours.cpu)]
+        cells += ["", ""] if row.plain is None else [_seconds(row.plain.wall), _seconds(row.plain.cpu)]
+        cells += ["", ""] if row.ratios is None else [f"{ratio:.2f}" for ratio in row.ratios]
+        floor = None if row.tflop is None else row.tflop * 1e12 / rate
+        cells += ["", ""] if floor is None else [_seconds(floor), f"{row.ours.wall / floor:.1f}"]
+        table.add_row(*cells)
+    return table
+
+
+def _levers(title: str, levers: dict[str, Took]) -> Table:
+    table = Table("without", "s", "CPU s", "times as long", "by CPU", title=title, title_justify="left")
+    base = levers["all"]
+    for name, took in levers.items():
+        ratios = (took.wall / base.wall, took.cpu / base.cpu)
+        shown = "(all on)" if name == "all" else name
+        table.add_row(shown, _seconds(took.wall), _seconds(took.cpu), *(f"{ratio:.2f}" for ratio in ratios))
+    return table
+
+
+def _seconds(value: float) -> str:
+    return f"{value:.4f}" if value < 0.1 else f"{value:.2f}"
+
+
+def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--bundle", type=Path, default=Path("bundles/mini"))
-    parser.add_argument("--preset", choices=PRESETS, default="fast")
+    parser.add_argument("--preset", choices=PRESETS, default="fast", help="of a bundle with weights")
     parser.add_argument("--device", default="cpu")
-    arguments = parser.parse_args()
-    backbone = load_backbone(arguments.bundle, arguments.device)
-    options = replace(TrainOptions.preset(arguments.preset), early_stop=None)
-    references = random_references(backbone, 5)
-
-    start = perf_counter()
-    adapter = train_injector(backbone, references, options)
-    ours = perf_counter() - start
-    short = replace(options, steps=_PLAIN_STEPS)
-    plain = plain_training_seconds(backbone, references, short) / _PLAIN_STEPS * options.steps
-
-    table = Table("what", "seconds", "plain alternative", "times as fast")
-    table.add_row(f"personalize, {options.steps} steps", f"{ours:.1f}", f"{plain:.1f}", f"{plain / ours:.2f}")
-    restore = RestoreOptions.preset(arguments.preset)
-    plain_backbone, plain_restore = plain_restoration(backbone, restore)
-    for faces in (1, 4):
-        ours = restoration_seconds(backbone, adapter, restore, faces)
-        plain = restoration_seconds(plain_backbone, adapter, plain_restore, faces)
-        table.add_row(f"guided restore, {faces} at once", f"{ours:.2f}", f"{plain:.2f}", f"{plain / ours:.2f}")
-    console = Console()
-    console.print(table)
-    # Linux counts in KiB.
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    console.print(f"{torch.get_num_threads()} threads, {compute_dtype(arguments.device)}, peak memory {peak:.2f} GiB")
+    parser.add_argument("--steps", type=int, help="of training, instead of the workload's own")
+    parser.add_argument("--repeats", type=int, default=3, help="rounds of what is compared")
+    parser.add_argument("--levers", action="store_true", help="also each speed lever by itself")
+    parser.add_argument("--channels-last", action="store_true", help="another memory order of convolutions")
+    parser.add_argument("--small-card", action="store_true", help="offloaded, tiled, checkpointed")
+    parser.add_argument("--minutes", type=float, default=8, help="after which no further part is begun")
+    parser.add_argument("--json", type=Path, help="also write what was measured")
+    return parser.parse_args()
 
 
 if __name__ == "__main__":

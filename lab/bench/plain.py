@@ -7,39 +7,91 @@ through everything, the full VAE for the identity loss; in the same precision.
 from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import replace
-from time import perf_counter
 
 import torch
+from diffusers import DDIMScheduler
 from peft import LoraConfig
 from torch import Tensor, nn
 
 from core.arcface import to_arcface_frame
 from core.backbone import Backbone
-from core.injector import target_modules
+from core.guidance import IdentityTarget, guided_noise
+from core.injector import Adapter, target_modules
 from core.losses import as_noise, denoising_loss, identity_loss, noised, predicted_latents, prior_loss
 from core.options import RestoreOptions, TrainOptions
 from core.precision import compute_dtype
 from core.references import Reference, face_embeddings, mean_identity
-from core.tokens import Prompt, TokenVectors, encode_prompts, project_identity, word_vectors
+from core.tokens import Prompt, PromptEmbeds, TokenVectors, encode_prompts, project_identity, word_vectors
 
 
-def plain_restoration(backbone: Backbone, options: RestoreOptions) -> tuple[Backbone, RestoreOptions]:
-    """Return what makes `sample` the plain alternative: every step guided, through the full VAE."""
-    return replace(backbone, preview_decoder=None), replace(
-        options, guidance_window=(0.0, 1000.0), guidance_every=1, cfg_interval=(0.0, 1000.0)
-    )
+class PlainRestoration:
+    """The denoising loop as one would first write it: every step guided by eq. 7 through the full VAE.
+
+    Same steps, seeds, CFG and inner iterations as the product's; one adapter for the whole batch.
+    """
+
+    def __init__(self, backbone: Backbone, adapter: Adapter) -> None:
+        self._backbone = replace(backbone, preview_decoder=None)
+        self._adapter = adapter
+        self._unet = deepcopy(backbone.unet)
+        layers = [name.removesuffix(".lora_A.weight") for name in adapter.lora if "lora_A" in name]
+        rank = len(next(value for name, value in adapter.lora.items() if "lora_A" in name))
+        self._unet.add_adapter(LoraConfig(r=rank, lora_alpha=rank, target_modules=layers))
+        own = dict(self._unet.named_parameters())
+        with torch.no_grad():
+            for name, value in adapter.lora.items():
+                own[name.replace(".weight", ".default.weight")].copy_(value)
+        self._unet.requires_grad_(False).to(backbone.dtype)
+
+    @torch.no_grad()
+    def __call__(self, lq: Tensor, reference: Tensor, options: RestoreOptions) -> Tensor:
+        """Restore lq (B, 3, S, S) in [-1, 1] towards a reference's embedding (D,)."""
+        backbone, count = self._backbone, len(lq)
+        scheduler = DDIMScheduler.from_config(backbone.scheduler.config, prediction_type="epsilon")
+        scheduler.set_timesteps(round(options.steps / options.strength))
+        scheduler.timesteps = scheduler.timesteps[-options.steps :]
+        lq = lq.to(backbone.device, backbone.dtype)
+        noise = torch.stack([_noise(backbone, i) for i in range(count)]).to(backbone.device)
+        t = scheduler.timesteps[:1].to(backbone.device).expand(count)
+        z_t = noised(scheduler, backbone.encode(lq).float(), noise, t)
+        reference = reference.to(backbone.device).float().expand(count, -1)
+        target = IdentityTarget(reference, torch.full((count,), 2.0, device=backbone.device))
+        y = self._adapter.prompt.to(backbone.device, backbone.dtype).expand(count)
+        y_class = backbone.class_prompt().expand(count)
+        for step in scheduler.timesteps.tolist():
+            with_identity = self._predict(z_t, step, y, lq, options)
+            self._unet.disable_adapters()
+            without = self._predict(z_t, step, y_class, lq, options)
+            self._unet.enable_adapters()
+            noise_pred = without + options.cfg_scale * (with_identity - without)
+            noise_pred = guided_noise(backbone, z_t, noise_pred, step, target, options)
+            z_t = scheduler.step(noise_pred, step, z_t).prev_sample
+        return backbone.decode(z_t.to(backbone.dtype)).float().clamp(-1, 1)
+
+    def _predict(self, z_t: Tensor, t: int, prompt: PromptEmbeds, lq: Tensor, options: RestoreOptions) -> Tensor:
+        backbone = self._backbone
+        z_t = z_t.to(backbone.dtype)
+        added = backbone.added_conditions(prompt)
+        scale = options.control_scale
+        down, middle = backbone.controlnet(
+            z_t, t, prompt.embeds, (lq + 1) / 2, scale, added_cond_kwargs=added, return_dict=False
+        )
+        output = self._unet(
+            z_t,
+            t,
+            prompt.embeds,
+            added_cond_kwargs=added,
+            down_block_additional_residuals=down,
+            mid_block_additional_residual=middle,
+        ).sample
+        return as_noise(backbone.scheduler, output, z_t, torch.tensor([t], device=z_t.device))
 
 
-def plain_training_seconds(backbone: Backbone, references: Sequence[Reference], options: TrainOptions) -> float:
-    """Train as plainly as the equations read and return the seconds from the first step to the last."""
-    training = _PlainTraining(backbone, references, options)
-    start = perf_counter()
-    for step in range(options.steps):
-        training.advance(step)
-    return perf_counter() - start
+def _noise(backbone: Backbone, seed: int) -> Tensor:
+    return torch.randn(backbone.latent_shape, generator=torch.Generator().manual_seed(seed))
 
 
-class _PlainTraining:
+class PlainTraining:
     """The paper's losses over diffusers' own LoRA on a UNet of its own."""
 
     def __init__(self, backbone: Backbone, references: Sequence[Reference], options: TrainOptions) -> None:
@@ -50,7 +102,8 @@ class _PlainTraining:
         self._unet = deepcopy(backbone.unet)
         names = target_modules(self._unet, options.targets)
         self._unet.add_adapter(LoraConfig(r=options.rank, lora_alpha=options.rank, target_modules=names))
-        identity = project_identity(backbone, self._wanted)
+        person = word_vectors(backbone, ["person"])
+        identity = person if backbone.identity_projection is None else project_identity(backbone, self._wanted)
         qualities = [word_vectors(backbone, r.quality.words) for r in references]
         self._identity, *self._qualities = (_learning(vectors) for vectors in (identity, *qualities))
         tokens = [v for vectors in (self._identity, *self._qualities) for v in (vectors.first, vectors.second)]
