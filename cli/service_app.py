@@ -64,10 +64,13 @@ def housekeeping(data: Data = None) -> None:
 
 
 def migrate(data: Data = None) -> None:
-    """Bring the database's schema up to date; `serve` does so itself when it is embedded."""
+    """Bring the database's schema up to date and make the bucket; `serve` does so itself when it is embedded."""
     from store import schema, settings
+    from store.blobs_of import open_blobs
 
-    schema.upgrade(settings.load(data).database_url)
+    chosen = settings.load(data)
+    schema.upgrade(chosen.database_url)
+    open_blobs(chosen).prepare()
 
 
 @tenants_app.command("list")

@@ -8,6 +8,7 @@ from cli import logs
 from cli.folders import find_bundle
 from core.errors import MissingBundle
 from store.settings import Settings
+from worker.accelerators import take_one
 from worker.bell import Bell
 from worker.options import WorkerOptions
 
@@ -44,7 +45,8 @@ def work(settings: Settings, options: WorkerOptions) -> "partial[None]":
 
 
 def _work(settings: Settings, options: WorkerOptions, bell: Bell) -> None:
+    logs.set_up(settings)
+    take_one(settings.accelerator_locks)
     from worker import process  # here: whoever only names this function need not load torch
 
-    logs.set_up(settings)
     process.work(settings, options, bell)

@@ -46,6 +46,9 @@ class Blobs(Protocol):
     def ready(self) -> bool:
         """Whether the place is there."""
 
+    def prepare(self) -> None:
+        """Make the place; that it is there is fine."""
+
 
 def check_name(name: str) -> str:
     """Return the name; InvalidRequest for one that could lead elsewhere."""
@@ -61,7 +64,7 @@ class LocalBlobs:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self.prepare()
 
     def put(self, name: str, chunks: Iterable[bytes], size: int) -> None:
         """Write the file; a crash leaves nothing under its name."""
@@ -113,6 +116,10 @@ class LocalBlobs:
     def ready(self) -> bool:
         """Whether the folder can be written to."""
         return os.access(self._folder, os.W_OK)
+
+    def prepare(self) -> None:
+        """Make the folder."""
+        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
 
     def _path(self, name: str) -> Path:
         return self._folder / check_name(name)

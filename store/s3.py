@@ -77,6 +77,13 @@ class S3Blobs:
         except (S3Error, *_PASSING):
             return False
 
+    def prepare(self) -> None:
+        """Make the bucket where there is none."""
+        for attempt in _attempts():
+            with attempt, _named(self._bucket):
+                if not self._client.bucket_exists(self._bucket):
+                    self._client.make_bucket(self._bucket)
+
     def close(self) -> None:
         """Close the connections."""
         self._pool.clear()

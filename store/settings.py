@@ -37,6 +37,7 @@ class Settings(BaseSettings):
     root_keys: SecretStr = SecretStr("")  # base64 of 32 bytes each, by commas; the first seals, the others open
     session_secret: SecretStr = SecretStr("")  # signs the studio's cookies
     bundle: str = "mini"
+    accelerator_locks: Path | None = None  # shared by the workers of one machine: each of them takes one accelerator
     threads: int | None = Field(default=None, ge=1, le=1024)  # of each worker process; None: all cores but one
     requests_per_minute: int = Field(default=600, ge=1, le=1_000_000)  # of one key
 

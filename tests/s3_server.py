@@ -40,6 +40,7 @@ class S3Server:
     cut: bool = False  # whether answers end half way
     full: bool = False  # whether there is no room for another object
     delay_seconds: float = 0.0  # before each answer
+    has_bucket: bool = True  # or it is yet to be made
 
 
 @contextmanager
@@ -119,7 +120,10 @@ class _Handler(BaseHTTPRequestHandler):
         target = urlsplit(self.path)
         bucket, _, key = unquote(target.path).lstrip("/").partition("/")
         query = dict(parse_qsl(target.query, keep_blank_values=True))
-        if bucket != self.s3.bucket:
+        if self.command == "PUT" and not key:
+            self.s3.has_bucket = self.s3.has_bucket or bucket == self.s3.bucket
+            self._send(200, b"")
+        elif bucket != self.s3.bucket or not self.s3.has_bucket:
             self._error(404, "NoSuchBucket")
         elif self.command == "PUT":
             self.s3.objects[key] = (body, datetime.now(UTC))

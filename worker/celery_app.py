@@ -17,6 +17,7 @@ from core.errors import PreferError
 from store.doorbell import QUEUES, TASK
 from store.errors import StoreError
 from store.settings import Settings
+from worker.accelerators import NoAcceleratorFree, take_one
 from worker.bell import Bell
 from worker.options import WorkerOptions
 
@@ -126,6 +127,7 @@ class Node:
         self._bell.stop()
 
     def _poll(self) -> None:
+        self._take_accelerator()
         from worker.loop import Worker  # here and not above: the parent never imports torch
         from worker.process import parts_of
 
@@ -141,6 +143,15 @@ class Node:
                 self._ready.clear()
                 time.sleep(_AGAIN_SECONDS)
         parts.database.close()
+
+    def _take_accelerator(self) -> None:
+        while not self._bell.stopped:
+            try:
+                take_one(self._settings.accelerator_locks)
+                return
+            except (NoAcceleratorFree, OSError) as error:
+                log.error("worker_not_started", error=f"{type(error).__name__}: {error}")
+                self._bell.wait(_AGAIN_SECONDS)
 
     def _look_now_and_then(self) -> None:
         while not self._bell.stopped:

@@ -97,6 +97,15 @@ def test_the_place_is_ready(blobs: Blobs) -> None:
     assert blobs.ready()
 
 
+def test_the_place_is_made(s3: S3Server, s3_blobs: S3Blobs) -> None:
+    """A bucket that is not there is made, once; without it the place is not ready."""
+    s3.has_bucket = False
+    assert not s3_blobs.ready()
+    for _ in range(2):
+        s3_blobs.prepare()
+        assert s3_blobs.ready()
+
+
 def test_a_broken_write_leaves_nothing(tmp_path: Path) -> None:
     """A file that was not written to its end is not there, and no part of it either."""
     blobs = LocalBlobs(tmp_path)
