@@ -1,4 +1,4 @@
-"""The service, deliberately broken: without the application's tenant filters, without the database's policies, or both."""
+"""The service, deliberately broken: without the application's tenant filters, the database's policies, or both."""
 
 import re
 from collections.abc import Iterator

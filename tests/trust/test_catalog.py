@@ -76,7 +76,7 @@ def test_a_forgotten_table_would_be_found(owner: "psycopg.Connection[tuple[str]]
 
 def test_the_roles_are_nobody_special(owner: "psycopg.Connection[tuple[str]]") -> None:
     """No role of the service is a superuser, passes policies by, makes roles, or owns a table."""
-    roles = list((*LOGINS, *OWNERS))
+    roles = [*LOGINS, *OWNERS]
     special = "rolsuper OR rolbypassrls OR rolcreaterole OR rolcreatedb OR rolreplication"
     asked = f"SELECT rolname FROM pg_roles WHERE rolname = ANY (%s) AND ({special})"
     assert owner.execute(asked.encode(), [roles]).fetchall() == []
