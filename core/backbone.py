@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
 from core.arcface import IResNet, load_recognizer
+from core.attention import attend_on_cpu
 from core.errors import DamagedBundle, MissingBundle
 from core.faces import FaceDetector
 from core.layout import Layout, Turns, compile_blocks, device_memory, fitting_layout, half_dtype, tile_vae
@@ -171,7 +172,8 @@ def load_backbone(
     def small(part: str, load: Callable[[Path], nn.Module], file: str = "") -> Any:
         if not (folder / part).is_dir():
             return None
-        return load(folder / part / file).to(place, torch.float32).eval().requires_grad_(False)
+        network = load(folder / part / file).to(place, torch.float32, memory_format=torch.channels_last)
+        return network.eval().requires_grad_(False)
 
     networks = {
         "unet": UNet2DConditionModel.from_pretrained(folder / "unet", torch_dtype=dtype),
@@ -198,23 +200,24 @@ def load_backbone(
 
 def laid_out(networks: Mapping[str, Any], device: torch.device, layout: Layout, side: int) -> Turns | None:
     """Freeze networks and put them on a device, for crops of `side` px; returns the turns of those that take any."""
-    for network in filter(None, networks.values()):
-        network.eval().requires_grad_(False)
-        if layout.channels_last:
-            network.to(memory_format=torch.channels_last)
+    there = {name: network.eval().requires_grad_(False) for name, network in networks.items() if network is not None}
     turns = Turns(device) if layout.offload else None
-    for name, network in networks.items():
+    for name, network in there.items():
+        # Nothing but convolutions: guidance through them takes a quarter less time in this memory order.
+        if layout.channels_last or name in ("vae", "preview_decoder"):
+            network.to(memory_format=torch.channels_last)
         if turns is not None and name == "controlnet":
             turns.add(name, network)
-        elif network is not None:
+        else:
             network.to(device)
+    if device.type == "cpu":
+        attend_on_cpu(there["unet"], there["controlnet"])
     if layout.tiled_vae:
-        tile_vae(networks["vae"], side)
+        tile_vae(there["vae"], side)
     if layout.checkpointed:
-        networks["unet"].enable_gradient_checkpointing()
+        there["unet"].enable_gradient_checkpointing()
     if layout.compiled:
-        compile_blocks(networks["unet"])
-        compile_blocks(networks["controlnet"])
+        compile_blocks(there["unet"], there["controlnet"])
     return turns
 
 

@@ -20,7 +20,7 @@ class Layout:
     offload: bool = False  # text encoders and ControlNet wait in main memory, and take turns on the device
     tiled_vae: bool = False  # the VAE works on quarters that overlap
     checkpointed: bool = False  # the UNet's activations are computed again in the backward pass instead of kept
-    channels_last: bool = False  # memory order of convolutions
+    channels_last: bool = False  # memory order of UNet and ControlNet; decoders and recognizers have it anyway
     compiled: bool = False  # transformer blocks go through torch.compile; the first calls take minutes
 
 
@@ -55,9 +55,9 @@ def tile_vae(vae: AutoencoderKL, side: int) -> None:
     vae.tile_latent_min_size = side // 2 // 2 ** (len(vae.config.block_out_channels) - 1)
 
 
-def compile_blocks(network: nn.Module) -> None:
-    """Compile a network's transformer blocks, each kind once; LoRA may come and go between them."""
-    for module in network.modules():
+def compile_blocks(*networks: nn.Module) -> None:
+    """Compile networks' transformer blocks, each kind once; LoRA may come and go between them."""
+    for module in (module for network in networks for module in network.modules()):
         if isinstance(module, BasicTransformerBlock):
             module.compile()
 

@@ -276,7 +276,8 @@ class _Training:
         if class_pred is not None and base_pred is not None:
             terms["prior"] = prior_loss(class_pred, base_pred, options.literal_prior_norm).mean()
         if options.identity_weight and self.step % options.identity_every == 0:
-            embeddings = _face_of(backbone, predicted_latents(scheduler, z_t, noise_pred, t))
+            with self._autocast():
+                embeddings = _face_of(backbone, predicted_latents(scheduler, z_t, noise_pred, t))
             terms["identity"] = identity_loss(scheduler, embeddings, self._identity, t).mean()
         return terms
 
@@ -382,8 +383,10 @@ class _Training:
 
 
 def _face_of(backbone: Backbone, latents: Tensor) -> Tensor:
-    """Return the guidance recognizer's embeddings (B, D) of latents, through the preview decoder."""
-    return backbone.recognizer(to_arcface_frame(backbone.preview(latents).float()))
+    """Return the guidance recognizer's embeddings (B, D) of latents, in fp32, through the preview decoder."""
+    x = backbone.preview(latents).float()
+    with torch.autocast(x.device.type, enabled=False):
+        return backbone.recognizer(to_arcface_frame(x))
 
 
 def _spread(table: Tensor, generator: torch.Generator) -> Tensor:
