@@ -7,6 +7,7 @@ import argparse
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from time import perf_counter
 
@@ -15,6 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from core.backbone import Backbone, load_backbone, read_manifest
+from core.injector import Adapter
 from core.layout import SMALL_CARD, Layout
 from core.options import PRESETS
 from core.precision import compute_dtype
@@ -51,7 +53,8 @@ def main() -> None:
         workload = replace(workload, train=replace(workload.train, steps=arguments.steps))
     console, report = Console(), _about(backbone)
     end = perf_counter() + 60 * arguments.minutes
-    rate = report["matmul_tflops"] * 1e12
+    rate = matmul_rate(backbone.device, backbone.dtype)
+    report["matmul_tflops"] = rate / 1e12
     for name, show in _parts(backbone, workload, arguments.repeats, arguments.levers):
         if perf_counter() > end:
             console.print(f"{name}: not run, {arguments.minutes:g} minutes are over")
@@ -69,7 +72,7 @@ def _parts(
     backbone: Backbone, workload: Workload, repeats: int, levers: bool
 ) -> Iterator[tuple[str, Callable[[], list[Row] | dict[str, Took]]]]:
     """Return what is to be measured, the main things first; each part is measured when it is called."""
-    made = []
+    made: list[Adapter] = []
 
     def whole() -> list[Row]:
         row, adapter = personalized(backbone, workload)
@@ -79,7 +82,7 @@ def _parts(
     yield "personalize", whole
     if made:
         for faces in _BATCHES:
-            yield f"restore {faces}", lambda n=faces: [restored(backbone, made[0], workload.restore, n, repeats)]
+            yield f"restore {faces}", partial(_restored, backbone, made[0], workload, faces, repeats)
         yield "swap", lambda: [adapter_swap(backbone, made[0], repeats)]
     yield "training steps", lambda: [training_steps(backbone, workload, repeats)]
     if levers and made:
@@ -87,6 +90,10 @@ def _parts(
         references = references_of(backbone, workload)
         yield "training levers", lambda: training_levers(backbone, references, short, repeats)
         yield "restoring levers", lambda: restoring_levers(backbone, made[0], workload.restore, repeats)
+
+
+def _restored(backbone: Backbone, adapter: Adapter, workload: Workload, faces: int, repeats: int) -> list[Row]:
+    return [restored(backbone, adapter, workload.restore, faces, repeats)]
 
 
 def _about(backbone: Backbone) -> dict[str, object]:
@@ -99,7 +106,6 @@ def _about(backbone: Backbone) -> dict[str, object]:
         "device": card,
         "weights": str(backbone.dtype).removeprefix("torch."),
         "training": str(dtype).removeprefix("torch."),
-        "matmul_tflops": matmul_rate(device, backbone.dtype) / 1e12,
     }
 
 

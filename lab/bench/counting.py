@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from time import perf_counter
 
 import torch
@@ -26,7 +27,7 @@ def flops(work: Callable[[], object]) -> int:
 def training_flops(backbone: Backbone, references: list[Reference], options: TrainOptions) -> int:
     """Return the operations of a whole training, from two short ones: what does not repeat, and two steps more."""
     two, four = (
-        flops(lambda s=steps: train_injector(backbone, references, replace(options, steps=s))) for steps in (2, 4)
+        flops(partial(train_injector, backbone, references, replace(options, steps=steps))) for steps in (2, 4)
     )
     return two + (four - two) * (options.steps - 2) // 2
 

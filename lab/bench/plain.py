@@ -10,6 +10,7 @@ from dataclasses import replace
 
 import torch
 from diffusers import DDIMScheduler
+from diffusers.models.attention_processor import AttnProcessor2_0
 from peft import LoraConfig
 from torch import Tensor, nn
 
@@ -31,9 +32,10 @@ class PlainRestoration:
     """
 
     def __init__(self, backbone: Backbone, adapter: Adapter) -> None:
-        self._backbone = replace(backbone, preview_decoder=None)
+        self._backbone = as_loaded(backbone)
         self._adapter = adapter
         self._unet = deepcopy(backbone.unet)
+        self._unet.set_attn_processor(AttnProcessor2_0())  # diffusers' own
         layers = [name.removesuffix(".lora_A.weight") for name in adapter.lora if "lora_A" in name]
         rank = len(next(value for name, value in adapter.lora.items() if "lora_A" in name))
         self._unet.add_adapter(LoraConfig(r=rank, lora_alpha=rank, target_modules=layers))
@@ -87,6 +89,14 @@ class PlainRestoration:
         return as_noise(backbone.scheduler, output, z_t, torch.tensor([t], device=z_t.device))
 
 
+def as_loaded(backbone: Backbone) -> Backbone:
+    """Return the backbone with its VAE and recognizer in the libraries' own memory order, and no preview decoder."""
+    vae, recognizer = deepcopy(backbone.vae), deepcopy(backbone.recognizer)
+    for network in (vae, recognizer):
+        network.to(memory_format=torch.contiguous_format)
+    return replace(backbone, vae=vae, recognizer=recognizer, preview_decoder=None)
+
+
 def _noise(backbone: Backbone, seed: int) -> Tensor:
     return torch.randn(backbone.latent_shape, generator=torch.Generator().manual_seed(seed))
 
@@ -95,11 +105,13 @@ class PlainTraining:
     """The paper's losses over diffusers' own LoRA on a UNet of its own."""
 
     def __init__(self, backbone: Backbone, references: Sequence[Reference], options: TrainOptions) -> None:
+        backbone = as_loaded(backbone)
         self._backbone, self._options = backbone, options
         self._crops = torch.stack([r.crop for r in references]).to(backbone.device)
         embeddings = face_embeddings(backbone, self._crops)
         self._wanted = mean_identity(embeddings, torch.tensor([r.quality.score for r in references]).to(embeddings))
         self._unet = deepcopy(backbone.unet)
+        self._unet.set_attn_processor(AttnProcessor2_0())  # diffusers' own
         names = target_modules(self._unet, options.targets)
         self._unet.add_adapter(LoraConfig(r=options.rank, lora_alpha=options.rank, target_modules=names))
         person = word_vectors(backbone, ["person"])
@@ -111,6 +123,11 @@ class PlainTraining:
         self._optimizer = torch.optim.Adam(
             [{"params": lora, "lr": options.learning_rate}, {"params": tokens, "lr": options.token_learning_rate}]
         )
+
+    def run(self) -> None:
+        """Do all steps."""
+        for step in range(self._options.steps):
+            self.advance(step)
 
     def advance(self, step: int) -> None:
         """Do one step of eq. 6, eq. 4 and the identity loss."""
@@ -131,7 +148,8 @@ class PlainTraining:
             self._unet.enable_adapters()
         loss = loss + options.lambda_prior * prior_loss(class_pred, base_pred).mean()
         if options.identity_weight and step % options.identity_every == 0:
-            x = backbone.decode(predicted_latents(scheduler, z_t, noise_pred, t))
+            with self._autocast():
+                x = backbone.decode(predicted_latents(scheduler, z_t, noise_pred, t))
             face = backbone.recognizer(to_arcface_frame(x.float()))
             loss = loss + options.identity_weight * identity_loss(scheduler, face, self._wanted, t).mean()
         self._optimizer.zero_grad(set_to_none=True)
@@ -140,12 +158,16 @@ class PlainTraining:
 
     def _predict(self, z_t: Tensor, t: Tensor, prompts: list[Prompt]) -> Tensor:
         backbone = self._backbone
-        pays = compute_dtype(backbone.device.type) == torch.bfloat16 and backbone.dtype != torch.bfloat16
-        with torch.autocast(backbone.device.type, dtype=torch.bfloat16, enabled=pays):
+        with self._autocast():
             y = encode_prompts(backbone, prompts).to(backbone.device, backbone.dtype)
             added = backbone.added_conditions(y)
             output = self._unet(z_t.to(backbone.dtype), t, y.embeds, added_cond_kwargs=added).sample
         return as_noise(backbone.scheduler, output, z_t, t)
+
+    def _autocast(self) -> torch.autocast:
+        device = self._backbone.device.type
+        pays = compute_dtype(device) == torch.bfloat16 and self._backbone.dtype != torch.bfloat16
+        return torch.autocast(device, dtype=torch.bfloat16, enabled=pays)
 
 
 def _learning(vectors: TokenVectors) -> TokenVectors:

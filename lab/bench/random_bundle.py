@@ -1,8 +1,8 @@
 """A backbone of any size with random weights: speed and memory do not depend on what the weights say."""
 
 import math
-from collections.abc import Callable
-from functools import cached_property
+from collections.abc import Callable, Sequence
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from core.layout import Layout
 from core.precision import compute_dtype
 from lab.pretrain.networks import new_tokenizer
 
-_RECOGNIZER = (3, 13, 30, 3)  # IResNet-100's blocks, as the strongest published packs have
+_RESNET_100 = (3, 13, 30, 3)  # the blocks of the strongest published packs' recognizers
 _BLOCK = 1 << 20  # weights that are drawn; a network repeats them
 _GAIN = 0.7  # of a layer's output over its input: deep stacks of 1 would grow
 
@@ -56,14 +56,19 @@ class RandomBackbone(Backbone):
 
 
 def random_backbone(
-    shapes: Path, device: str, dtype: torch.dtype | None = None, side: int | None = None, layout: Layout | None = None
+    shapes: Path,
+    device: str,
+    dtype: torch.dtype | None = None,
+    side: int | None = None,
+    layout: Layout | None = None,
+    recognizer_blocks: Sequence[int] = _RESNET_100,
 ) -> Backbone:
     """Return a backbone of a bundle's shapes for crops of `side` px, in the dtype that computes fastest here."""
     manifest = read_manifest(shapes)
     manifest["resolution"] = side or manifest["resolution"]
     place, layout = torch.device(device), layout or Layout()
     dtype = dtype or compute_dtype(place.type)
-    kinds = {
+    kinds: dict[str, Any] = {
         "unet": UNet2DConditionModel,
         "controlnet": ControlNetModel,
         "vae": AutoencoderKL,
@@ -73,9 +78,9 @@ def random_backbone(
     for part, kind in kinds.items():
         waits = layout.offload and part == "controlnet"
         network_place = torch.device("cpu") if waits else place
-        networks[part] = drawn(lambda k=kind, p=part: k.from_config(k.load_config(shapes / p)), network_place, dtype)
+        networks[part] = drawn(partial(kind.from_config, kind.load_config(shapes / part)), network_place, dtype)
     turns = laid_out(networks, place, layout, manifest["resolution"])
-    recognizer = IResNet(_RECOGNIZER, (64, 128, 256, 512)).to(place).eval().requires_grad_(False)
+    recognizer = IResNet(recognizer_blocks, (64, 128, 256, 512)).to(place).eval().requires_grad_(False)
     return RandomBackbone(
         folder=shapes,
         manifest=manifest,
@@ -117,5 +122,5 @@ def _filled(shape: torch.Size, name: str, block: Tensor) -> Tensor:
     if len(shape) < 2:
         return torch.ones(shape, device=block.device, dtype=block.dtype)
     count = math.prod(shape)
-    scaled = block * (_GAIN / math.sqrt(count / shape[0]))
+    scaled = block[:count] * (_GAIN / math.sqrt(count / shape[0]))
     return scaled.repeat(-(-count // _BLOCK))[:count].reshape(shape)

@@ -11,10 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import httpx2
-from huggingface_hub import HfApi, hf_hub_url
+from huggingface_hub import HfApi, get_token, hf_hub_url
 from huggingface_hub.errors import GatedRepoError, HfHubHTTPError
 from huggingface_hub.file_download import http_get
-from huggingface_hub.utils import build_hf_headers
 
 from core.backbone import file_sha256
 from lab.pull.errors import LockMismatch, PullFailed
@@ -64,7 +63,8 @@ class Hub:
         if partial.exists() and partial.stat().st_size > file.size:
             partial.unlink()
         with _named(f"{repository}/{name}"), partial.open("ab") as target:
-            headers = build_hf_headers()
+            token = get_token()
+            headers = {} if token is None else {"Authorization": f"Bearer {token}"}
             http_get(url, target, resume_size=target.tell(), headers=headers, expected_size=file.size)
             target.flush()
             os.fsync(target.fileno())

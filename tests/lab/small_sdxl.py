@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import torch
 from diffusers import AutoencoderKL, AutoencoderTiny, ControlNetModel, UNet2DConditionModel
@@ -20,29 +21,44 @@ SCHEDULER = {
     "use_karras_sigmas": False,
 }  # fmt: skip
 _FIRST, _SECOND = 16, 32  # of the text encoders
-_NARROW = {
+_UNET = {
     "block_out_channels": [8, 16, 16], "norm_num_groups": 4, "attention_head_dim": [1, 2, 2],
     "transformer_layers_per_block": [1, 1, 2], "cross_attention_dim": _FIRST + _SECOND, "addition_time_embed_dim": 8,
     "projection_class_embeddings_input_dim": _SECOND + 6 * 8,
 }  # fmt: skip
+_CLIP = {"num_hidden_layers": 2, "num_attention_heads": 2}
+# What is narrower than in SDXL's own configs, by part.
+_NARROW: dict[str, dict[str, Any]] = {
+    "unet": _UNET,
+    "controlnet": {**_UNET, "conditioning_embedding_out_channels": [8, 8, 8, 8]},
+    "vae": {"block_out_channels": [8, 8, 8, 8], "norm_num_groups": 4},
+    "preview_decoder": {"encoder_block_out_channels": [8] * 4, "decoder_block_out_channels": [8] * 4},
+    "text_encoder": {**_CLIP, "hidden_size": _FIRST, "intermediate_size": 2 * _FIRST, "projection_dim": _FIRST},
+    "text_encoder_2": {**_CLIP, "hidden_size": _SECOND, "intermediate_size": 2 * _SECOND, "projection_dim": _SECOND},
+}
+
+
+def narrow_shapes(folder: Path) -> Path:
+    """Write SDXL's configurations, narrow, as a bundle without weights."""
+    for part in _NARROW:
+        _write(folder / part / "config.json", _config(part))
+    _write(folder / "bundle.json", {"name": "narrow", "weights": False, "resolution": 512, "files": {}})
+    return folder
 
 
 def small_hub(folder: Path) -> FakeHub:
     """Return a hub that has the four repositories of the recipe."""
     torch.manual_seed(0)
     base, vae, preview, tile = (folder / name for name in ("base", "vae", "preview", "tile"))
-    unet = _network(UNet2DConditionModel, "unet", _NARROW)
-    unet.half().save_pretrained(base / "unet", variant="fp16")
+    unet = UNet2DConditionModel.from_config(_config("unet")).half()
+    unet.save_pretrained(base / "unet", variant="fp16")
     _text(base)
     _write(base / "scheduler" / "scheduler_config.json", SCHEDULER)
     # The original VAE's safetensors lie there too, and are not what is wanted.
     _write(base / "vae" / "config.json", {})
-    narrow = {"block_out_channels": [8, 8, 8, 8], "norm_num_groups": 4}
-    _network(AutoencoderKL, "vae", narrow).save_pretrained(vae)
-    thin = {"encoder_block_out_channels": [8] * 4, "decoder_block_out_channels": [8] * 4}
-    _network(AutoencoderTiny, "preview_decoder", thin).half().save_pretrained(preview)
-    control = ControlNetModel.from_unet(unet.float(), conditioning_embedding_out_channels=(8, 8, 8, 8))
-    control.half().save_pretrained(tile)
+    AutoencoderKL.from_config(_config("vae")).save_pretrained(vae)
+    AutoencoderTiny.from_config(_config("preview_decoder")).half().save_pretrained(preview)
+    ControlNetModel.from_config(_config("controlnet")).half().save_pretrained(tile)
     hub = FakeHub()
     hub.put("stabilityai/stable-diffusion-xl-base-1.0", base, "openrail++")
     hub.put("madebyollin/sdxl-vae-fp16-fix", vae, "mit")
@@ -51,9 +67,9 @@ def small_hub(folder: Path) -> FakeHub:
     return hub
 
 
-def _network(kind: type, part: str, changes: dict[str, object]) -> torch.nn.Module:
-    """Return a network of the real config with some of its widths changed."""
-    return kind.from_config({**json.loads((SHAPES / part / "config.json").read_text()), **changes})  # type: ignore[attr-defined]
+def _config(part: str) -> dict[str, Any]:
+    """Return SDXL's own config of a part, narrow."""
+    return {**json.loads((SHAPES / part / "config.json").read_text()), **_NARROW[part]}
 
 
 def _text(base: Path) -> None:
@@ -61,23 +77,9 @@ def _text(base: Path) -> None:
     tokenizer = new_tokenizer()
     vocabulary = {"!" if token == "<|pad|>" else token: i for token, i in tokenizer.get_vocab().items()}
     merges = json.loads(tokenizer.backend_tokenizer.to_str())["model"]["merges"]
-    kinds = ((CLIPTextModel, "text_encoder", _FIRST), (CLIPTextModelWithProjection, "text_encoder_2", _SECOND))
-    for kind, part, hidden in kinds:
-        shape = json.loads((SHAPES / part / "config.json").read_text())
-        narrow = {
-            "hidden_size": hidden,
-            "intermediate_size": 2 * hidden,
-            "num_hidden_layers": 2,
-            "num_attention_heads": 2,
-        }
-        ids = {
-            "vocab_size": len(vocabulary),
-            "projection_dim": hidden,
-            "bos_token_id": 0,
-            "eos_token_id": 2,
-            "pad_token_id": 1,
-        }
-        kind(CLIPTextConfig(**{**shape, **narrow, **ids})).half().save_pretrained(base / part, variant="fp16")
+    for kind, part in ((CLIPTextModel, "text_encoder"), (CLIPTextModelWithProjection, "text_encoder_2")):
+        ids = {"vocab_size": len(vocabulary), "bos_token_id": 0, "eos_token_id": 2, "pad_token_id": 1}
+        kind(CLIPTextConfig(**{**_config(part), **ids})).half().save_pretrained(base / part, variant="fp16")
         folder = base / part.replace("text_encoder", "tokenizer")
         _write(folder / "vocab.json", vocabulary)
         lines = [" ".join(pair) if isinstance(pair, list) else pair for pair in merges]
