@@ -167,20 +167,28 @@ def adapter_export(
 @app.command()
 def pretrain(
     stage: Annotated[str, typer.Argument(help="Which network; a wrong name lists them.")],
-    data: Annotated[Path, typer.Option(help="Folder of faces: photos.json, recognition/, people/, scenes.json.")],
+    data: Annotated[
+        Path,
+        typer.Option(help="Folder of faces: photos.json, recognition/, people/, scenes.json; controlnet: any photos."),
+    ],
     bundle: Annotated[Path, typer.Option(help="Folder of the bundle being made.")],
     work: Annotated[Path, typer.Option(help="Folder of checkpoints, curves, caches.")] = Path(".work/pretrain"),
     steps: Annotated[int | None, typer.Option(help="Training steps; each stage has its own default.")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Examples a step.")] = None,
     learning_rate: Annotated[float | None, typer.Option(help="Of Adam, at its highest.")] = None,
-    start: Annotated[Path | None, typer.Option(help="Bundle whose denoiser to begin with; for `backbone`.")] = None,
+    start: Annotated[
+        Path | None, typer.Option(help="Bundle to begin with; for `backbone` (its denoiser) and `controlnet`.")
+    ] = None,
+    small_card: Annotated[bool, typer.Option("--small-card", help="Less memory, for `controlnet`.")] = False,
     seed: Seed = 0,
     device: Device = "auto",
 ) -> None:
     """Train one network of a bundle; run again to go on where it stopped."""
     from cli import pretrain
 
-    pretrain.run(pretrain.Choices(stage, data, bundle, work, steps, batch_size, learning_rate, seed, device, start))
+    pretrain.run(
+        pretrain.Choices(stage, data, bundle, work, steps, batch_size, learning_rate, seed, device, start, small_card)
+    )
 
 
 @app.command()

@@ -24,12 +24,18 @@ class Choices:
     seed: int
     device: str
     start: Path | None
+    small_card: bool = False  # less memory, for `controlnet`
 
 
 def run(choices: Choices) -> None:
     """Train one stage, or go on with it, and print its held-out figures."""
+    if choices.stage == "controlnet":
+        from cli import pretrain_controlnet
+
+        pretrain_controlnet.run(choices)
+        return
     if choices.stage not in DEFAULTS:
-        raise InvalidOption(f"got stage {choices.stage!r}, wanted one of {', '.join(DEFAULTS)}")
+        raise InvalidOption(f"got stage {choices.stage!r}, wanted one of {', '.join([*DEFAULTS, 'controlnet'])}")
     if not (choices.data / "photos.json").is_file():
         raise InvalidOption(f"got --data {choices.data}, which has no photos.json; wanted a folder of faces")
     if choices.start is not None and choices.stage != "backbone":
