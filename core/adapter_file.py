@@ -23,6 +23,7 @@ from core.tokens import IDENTITY_TOKENS, PromptEmbeds, TokenVectors
 
 FORMAT = "idprefer-adapter-1"
 _MAX_BYTES = 128 << 20  # every attention layer of SDXL at rank 16 takes 44 MiB
+_MAX_HEADER_BYTES = 1 << 20  # every attention layer of SDXL has a quarter of that to say
 _MAX_REFERENCES = 64
 _METADATA = {"bundle", "base_digest", "recognizers", "options", "quality_report", "training"}
 
@@ -54,11 +55,11 @@ def read_adapter(path: Path, backbone: Backbone) -> Adapter:
 def unpack_adapter(data: bytes, backbone: Backbone) -> Adapter:
     """Return the adapter that bytes hold, once all of it is checked against the bundle it is to serve."""
     _check_size(len(data))
+    metadata = _metadata(_header(data))
     try:
         tensors = load(data)
     except SafetensorError as error:
         raise DamagedAdapter(f"got bytes that are no safetensors file ({error}); wanted a whole adapter") from error
-    metadata = _metadata(data)
     if metadata["base_digest"] != backbone.base_digest:
         raise AdapterMismatch(
             f"got an adapter of bundle {metadata['bundle']} (base {str(metadata['base_digest'])[:12]}), wanted one of "
@@ -90,15 +91,40 @@ def _check_size(size: int) -> None:
         raise DamagedAdapter(f"got an adapter of {size} bytes, wanted at most {_MAX_BYTES}")
 
 
-def _metadata(data: bytes) -> dict[str, Any]:
-    """Return the metadata of bytes that safetensors has already accepted."""
-    header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
-    stored: dict[str, str] = header.get("__metadata__", {})
-    if list(stored) != [FORMAT]:
-        raise DamagedAdapter(f"got a safetensors file with metadata {list(stored)}, wanted [{FORMAT!r}]")
+def _header(data: bytes) -> dict[str, Any]:
+    """Return what a file says it holds, before anything else believes it."""
+    size = int.from_bytes(data[:8], "little")
+    if len(data) < 8 or size > min(_MAX_HEADER_BYTES, len(data) - 8):
+        raise DamagedAdapter(
+            f"got bytes that are no safetensors file of ours (a header of {size:,} bytes in {len(data):,}), wanted a "
+            f"whole adapter with a header of at most {_MAX_HEADER_BYTES:,}"
+        )
     try:
-        metadata: dict[str, Any] = json.loads(stored[FORMAT])
-    except ValueError as error:
+        header = json.loads(data[8 : 8 + size], object_pairs_hook=_once)
+    except (ValueError, RecursionError) as error:
+        raise DamagedAdapter(
+            f"got bytes that are no safetensors file (its header is no JSON: {error}); wanted a whole adapter"
+        ) from error
+    if not isinstance(header, dict):
+        raise DamagedAdapter("got a safetensors header that is no JSON object, wanted a whole adapter")
+    return header
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return a JSON object; one that has a key twice could mean one thing to us and another to safetensors."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise DamagedAdapter("got an adapter that has a key twice, wanted each once; export it anew")
+    return found
+
+
+def _metadata(header: Mapping[str, Any]) -> dict[str, Any]:
+    stored = header.get("__metadata__", {})
+    if not isinstance(stored, dict) or list(stored) != [FORMAT]:
+        raise DamagedAdapter(f"got a safetensors file without the metadata {FORMAT!r} alone, wanted just that")
+    try:
+        metadata: dict[str, Any] = json.loads(stored[FORMAT], object_pairs_hook=_once)
+    except (ValueError, TypeError, RecursionError) as error:
         raise DamagedAdapter(f"got metadata that is no JSON ({error}); wanted an adapter as it was written") from error
     if not isinstance(metadata, dict) or set(metadata) != _METADATA:
         raise DamagedAdapter(f"got metadata of other entries, wanted exactly {', '.join(sorted(_METADATA))}")

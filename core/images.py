@@ -17,6 +17,8 @@ from PIL.PngImagePlugin import PngInfo
 from core.errors import ImageTooLarge, InvalidOption, UnreadableImage
 from core.photo_limits import MAX_BYTES, MAX_PIXELS, MAX_SCANS, MAX_SIDE, MIN_SIDE
 
+# What Pillow's and libheif's decoders raise over damaged bytes.
+_BROKEN = (OSError, ValueError, SyntaxError, EOFError, RuntimeError, MemoryError, Image.DecompressionBombError)
 FORMATS = ("JPEG", "PNG", "WEBP", "HEIF")
 _ENCODERS: dict[str, tuple[str, dict[str, Any]]] = {
     "png": ("PNG", {}),
@@ -52,11 +54,13 @@ def read_photo(data: bytes, limit_bytes: int | None = MAX_BYTES) -> Photo:
             _check_header(image)
             _check_scans(image, data)
             profile = _checked_profile(image.info.get("icc_profile"), image.mode)
+            image.load()
+            _check_size(image.size)  # once more: HEIC may turn out larger than its head says
             ImageOps.exif_transpose(image, in_place=True)  # never two whole pictures where one is enough
             pixels = np.asarray(_flattened(image))
     except UnidentifiedImageError:
         raise UnreadableImage("got bytes that are no JPEG, PNG, WebP or HEIC image; wanted one of these") from None
-    except (OSError, ValueError, SyntaxError, EOFError, MemoryError, Image.DecompressionBombError) as error:
+    except _BROKEN as error:
         raise UnreadableImage(f"got an image that cannot be decoded ({error}); wanted a whole one") from None
     return Photo(np.ascontiguousarray(pixels), profile)
 
@@ -118,7 +122,13 @@ def _with_xmp(encoder: str, xmp: bytes) -> dict[str, Any]:
 
 def _check_header(image: Image.Image) -> None:
     """Refuse sizes and frames before a pixel is decoded."""
-    width, height = image.size
+    _check_size(image.size)
+    if getattr(image, "n_frames", 1) > 1:
+        raise UnreadableImage(f"got an image of {image.n_frames} frames, wanted a single one")  # type: ignore[attr-defined]
+
+
+def _check_size(size: tuple[int, int]) -> None:
+    width, height = size
     if width * height > MAX_PIXELS or max(width, height) > MAX_SIDE:
         raise ImageTooLarge(
             f"got an image of {width}x{height} pixels, wanted sides of at most {MAX_SIDE} and "
@@ -126,8 +136,6 @@ def _check_header(image: Image.Image) -> None:
         )
     if min(width, height) < MIN_SIDE:
         raise UnreadableImage(f"got an image of {width}x{height} pixels, wanted sides of at least {MIN_SIDE}")
-    if getattr(image, "n_frames", 1) > 1:
-        raise UnreadableImage(f"got an image of {image.n_frames} frames, wanted a single one")  # type: ignore[attr-defined]
 
 
 def _check_scans(image: Image.Image, data: bytes) -> None:

@@ -19,6 +19,11 @@ READ_BYTES = 64 << 10
 TIMEOUT_SECONDS = 15.0
 # Addresses that carry another one inside: a gateway would pass them on to it.
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
+# What Python calls global, or did in some version, and is nobody's on the internet: addresses of protocols, NAT64 for
+# local use, IPv4 in IPv6 as it once was, relays of 6to4.
+_NOBODYS = [
+    ipaddress.ip_network(text) for text in ("192.0.0.0/24", "192.88.99.0/24", "64:ff9b:1::/48", "::/96", "fec0::/10")
+]
 
 
 class Unreachable(Exception):
@@ -41,7 +46,7 @@ def is_public(address: Address) -> bool:
             inner = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
         if inner is not None:
             return is_public(inner)
-    return address.is_global and not address.is_multicast
+    return address.is_global and not address.is_multicast and not any(address in network for network in _NOBODYS)
 
 
 def post(
@@ -53,8 +58,8 @@ def post(
     timeout_seconds: float = TIMEOUT_SECONDS,
 ) -> Answer:
     """POST once; Unreachable where the address is not allowed or does not answer."""
-    parts = urlsplit(url)
     host, port = _host_and_port(url)
+    parts = urlsplit(url)
     address = _checked_address(host, port, may_reach)
     path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     try:

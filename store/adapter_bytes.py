@@ -45,12 +45,20 @@ def _split(data: bytes) -> tuple[dict[str, Any], memoryview]:
     if len(data) < 8 or not 2 <= length <= min(_HEADER_BYTES, len(data) - 8):
         raise DamagedAdapter("got bytes that are no safetensors file, wanted a whole adapter; download it anew")
     try:
-        header = json.loads(data[8 : 8 + length])
+        header = json.loads(data[8 : 8 + length], object_pairs_hook=_once)
     except (ValueError, RecursionError):
         header = None
     if not isinstance(header, dict):
         raise DamagedAdapter("got a safetensors file whose header is no JSON object, wanted a whole adapter")
     return header, memoryview(data)[8 + length :]
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return a JSON object; one that has a key twice could mean one thing to us and another to who loads it."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise DamagedAdapter("got an adapter that has a key twice, wanted each once; export it anew")
+    return found
 
 
 def _check_layout(header: dict[str, Any], size: int) -> None:
@@ -90,7 +98,7 @@ def _finite(numbers: memoryview, name_of_type: str) -> bool:
 
 def _label(text: Any) -> Label:
     try:
-        metadata = json.loads(text)
+        metadata = json.loads(text, object_pairs_hook=_once)
         label = Label(metadata["bundle"], metadata["base_digest"], metadata["options"])
     except (TypeError, KeyError, ValueError, RecursionError):
         raise DamagedAdapter(

@@ -39,6 +39,11 @@ class Animal:
     data: bytes
     fate: Fate
 
+    @property
+    def large(self) -> bool:
+        """Whether it has nearly as many pixels as are allowed."""
+        return "40 megapixels" in self.name or self.name.startswith(f"{LARGE[0]} x")
+
 
 @cache
 def picture(width: int = 200, height: int = 160, mode: str = "RGB") -> Image.Image:
