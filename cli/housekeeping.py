@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from cli import logs
+from cli.audit import erase_again
 from housekeeping.loop import Caretaker
 from housekeeping.parts import Parts
 from store import settings
@@ -22,6 +23,7 @@ def run(data: Path | None) -> None:
     """Keep house until SIGTERM or Ctrl-C."""
     chosen = settings.load(data)
     logs.set_up(chosen)
+    erase_again(chosen, "ledger")
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: threading.Thread(target=stop.set).start())

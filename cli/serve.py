@@ -15,6 +15,7 @@ from api.app import create_app
 from api.parts import parts_from
 from api.server import server_config
 from cli import logs, working
+from cli.audit import erase_again
 from cli.housekeeping import caring
 from core.errors import InvalidOption
 from store import operators, schema, settings
@@ -33,6 +34,7 @@ def run(data: Path | None, host: str, port: int, choices: working.Choices) -> No
     listening = _listening(host, port)
     with contextlib.closing(listening), _stopped_by_terminate():
         key = prepared(chosen)
+        erase_again(chosen, "api")
         with _doorbell(chosen, choices) as doorbell:
             server = _Server(create_app(parts_from(chosen, doorbell)), _greeting(chosen, listening, key))
             with contextlib.suppress(KeyboardInterrupt):

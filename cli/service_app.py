@@ -206,6 +206,17 @@ def show_health(
     Admin(data, as_json=False).health(process)
 
 
+@admin_app.command("verify-audit")
+def verify_audit(
+    objects: Annotated[bool, typer.Option(help="Open every sealed object too, which takes long.")] = False,
+    data: Data = None,
+) -> None:
+    """Look for tampering: audit logs, receipts, erasure ledger, data keys; exit code 1 where there was any."""
+    from cli import audit
+
+    audit.verify(data, objects)
+
+
 def add_to(app: typer.Typer) -> None:
     """Add the service's commands to the command line."""
     for command in (serve, worker, housekeeping, migrate):

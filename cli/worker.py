@@ -5,6 +5,7 @@ import threading
 from pathlib import Path
 
 from cli import logs, working
+from cli.audit import erase_again
 from store import settings
 from worker.bell import Bell
 
@@ -15,6 +16,7 @@ def run(data: Path | None, choices: working.Choices, processes: int) -> None:
     """Work until SIGTERM or Ctrl-C, which lets what was begun be finished."""
     chosen = settings.load(data)
     logs.set_up(chosen)
+    erase_again(chosen, "ledger")
     if chosen.redis_url:
         from worker import celery_app
 

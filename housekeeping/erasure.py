@@ -3,7 +3,7 @@
 import structlog
 
 from housekeeping.parts import Parts
-from store import erasures, outbox
+from store import erasure_ledger, erasures, outbox
 from store.outbox import Errand
 
 log = structlog.get_logger(__name__)
@@ -15,6 +15,7 @@ def erase(parts: Parts, errand: Errand) -> bool:
     erasure_id = str(errand.payload["id"])
     with parts.database.transaction(errand.tenant_id) as session:
         plan = erasures.plan(session, errand.tenant_id, erasure_id)
+    erasure_ledger.write(parts.safe, errand.tenant_id, plan.identity_id, erasure_id)
     if not plan.ready:
         return _again(parts, errand)
     deleted = sum(delete_under(parts, prefix) for prefix in plan.prefixes)

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import structlog
 
 from housekeeping.parts import Parts
-from store import queries, retention
+from store import erasure_ledger, queries, retention
 from store.outbox import Errand
 
 log = structlog.get_logger(__name__)
@@ -41,7 +41,7 @@ def delete_orphans(parts: Parts) -> int:
     oldest = datetime.now(UTC) - _YOUNG
     by_tenant: dict[str, list[str]] = defaultdict(list)
     for stored in parts.safe.blobs.list(""):
-        if stored.modified_at < oldest:
+        if stored.modified_at < oldest and not stored.name.startswith(erasure_ledger.FOLDER):
             by_tenant[stored.name.partition("/")[0]].append(stored.name)
     count = 0
     for tenant_id, names in by_tenant.items():

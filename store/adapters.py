@@ -97,7 +97,7 @@ def remove(session: Session, row: Adapter) -> None:
 def bury(row: Adapter) -> None:
     """Leave of an adapter's row what is not personal."""
     row.removed_at = now()
-    row.blob = None
+    row.blob = row.digest = None
     row.active = False
     row.metrics = {}
 

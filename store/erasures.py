@@ -1,18 +1,14 @@
 """Erasure: a person's keys are destroyed at once, their objects soon after, and a signed receipt says so."""
 
-import base64
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from sqlalchemy import String, cast, delete, or_, select
 from sqlalchemy.orm import Session
 
-from store import adapters, audit, ledger, outbox, references, restorations, workers
+from store import adapters, audit, ledger, outbox, receipts, references, restorations, uploads, workers
 from store.columns import now
 from store.models import (
     HELD,
@@ -26,6 +22,7 @@ from store.models import (
     Reference,
     Restoration,
     RestorationFace,
+    Upload,
 )
 from store.safe import prefix_of
 from store.vault import Vault, destroy_keys
@@ -39,8 +36,9 @@ _LIMITS = (
 
 @dataclass(frozen=True)
 class Plan:
-    """What is left to delete, and whether the last worker has let go."""
+    """Of whom what is left to delete, and whether the last worker has let go."""
 
+    identity_id: str
     prefixes: Sequence[str]
     ready: bool
 
@@ -55,9 +53,11 @@ def begin(session: Session, identity: Identity, reason: str) -> Erasure:
     session.flush()
     counts = {"jobs_stopped": _stop_jobs(session, tenant_id, identity.id)}
     counts["restorations"] = _remove_restorations(session, tenant_id, identity.id)
+    counts["uploads"] = _remove_uploads(session, tenant_id, identity.id)
     counts["references"] = _bury_references(session, tenant_id, identity.id)
     counts["adapters"] = _bury_adapters(session, tenant_id, identity.id)
-    counts["keys"] = destroy_keys(session, tenant_id, [identity.id]) + counts["restorations"]
+    others = counts["restorations"] + counts["uploads"]  # each with a key of its own, which went with it
+    counts["keys"] = destroy_keys(session, tenant_id, [identity.id]) + others
     counts["kept_answers"] = _forget_answers(session, tenant_id, identity.id)
     eviction = workers.evict(session, tenant_id, identity.id)
     row = Erasure(
@@ -75,13 +75,17 @@ def plan(session: Session, tenant_id: str, erasure_id: str) -> Plan:
     """Return what is to be deleted; it is ready to be completed when no worker holds anything of it."""
     row = session.get_one(Erasure, {"tenant_id": tenant_id, "id": erasure_id})
     identity_id = row.identity_id or ""
-    owners = [identity_id, *_restoration_ids(session, tenant_id, identity_id)]
+    owners = [
+        identity_id,
+        *_restoration_ids(session, tenant_id, identity_id),
+        *_upload_ids(session, tenant_id, identity_id),
+    ]
     held = select(Job.id).where(_about(tenant_id, identity_id), Job.state.in_(HELD)).limit(1)
     ready = session.scalar(held) is None and not workers.behind(session, row.eviction or 0)
     if row.state in ("queued", "running"):
         row.state = "verifying" if ready else "running"
     session.flush()
-    return Plan([prefix_of(tenant_id, owner) for owner in owners], ready)
+    return Plan(identity_id, [prefix_of(tenant_id, owner) for owner in owners], ready)
 
 
 def complete(session: Session, vault: Vault, tenant_id: str, erasure_id: str, objects_deleted: int) -> Erasure:
@@ -97,23 +101,12 @@ def complete(session: Session, vault: Vault, tenant_id: str, erasure_id: str, ob
         consent.subject = consent.attested_by = ""
         consent.withdrawal_reason = None
     row.state, row.finished_at = "completed", datetime.now(UTC)
-    row.receipt = _signed(vault, _statement(row, objects_deleted))
+    row.receipt = receipts.signed(vault, _statement(row, objects_deleted))
     session.flush()
     audit.record(session, tenant_id, "housekeeping", "identity.erased", identity.id, erasure_id=row.id)
     data = {"erasure_id": row.id, "identity_id": row.identity_id}
     outbox.add(session, tenant_id, "webhook", {"type": "erasure.completed", "data": data})
     return row
-
-
-def is_genuine(receipt: Mapping[str, Any]) -> bool:
-    """Whether a receipt is what the holder of its public key signed."""
-    statement = {name: value for name, value in receipt.items() if name != "signature"}
-    try:
-        key = Ed25519PublicKey.from_public_bytes(base64.b64decode(receipt["public_key"], validate=True))
-        key.verify(base64.b64decode(receipt["signature"], validate=True), _canonical(statement))
-    except (InvalidSignature, ValueError, KeyError, TypeError):
-        return False
-    return True
 
 
 def _about(tenant_id: str, identity_id: str) -> Any:
@@ -147,6 +140,22 @@ def _remove_restorations(session: Session, tenant_id: str, identity_id: str) -> 
         row = session.get_one(Restoration, {"tenant_id": tenant_id, "id": row_id})
         if row.removed_at is None:
             restorations.remove(session, row)
+            count += 1
+    return count
+
+
+def _upload_ids(session: Session, tenant_id: str, identity_id: str) -> Sequence[str]:
+    """Return the photos sent ahead that were restored with the person in them."""
+    jobs = session.scalars(select(Job.options).where(_about(tenant_id, identity_id), Job.kind == "restore"))
+    return sorted({str(options["upload_id"]) for options in jobs if options.get("upload_id")})
+
+
+def _remove_uploads(session: Session, tenant_id: str, identity_id: str) -> int:
+    count = 0
+    for row_id in _upload_ids(session, tenant_id, identity_id):
+        row = session.get(Upload, {"tenant_id": tenant_id, "id": row_id})
+        if row is not None and row.removed_at is None:
+            uploads.remove(session, row)
             count += 1
     return count
 
@@ -189,14 +198,3 @@ def _statement(row: Erasure, objects_deleted: int) -> dict[str, Any]:
         "storage_listed_again": "empty",
         "limits": list(_LIMITS),
     }
-
-
-def _signed(vault: Vault, statement: dict[str, Any]) -> dict[str, Any]:
-    key = vault.signing_key()
-    public = base64.b64encode(key.public_key().public_bytes_raw()).decode()
-    full = {**statement, "algorithm": "Ed25519", "public_key": public}
-    return {**full, "signature": base64.b64encode(key.sign(_canonical(full))).decode()}
-
-
-def _canonical(statement: Mapping[str, Any]) -> bytes:
-    return json.dumps(statement, sort_keys=True, separators=(",", ":")).encode()

@@ -85,8 +85,11 @@ def start(session: Session, tenant_id: str, faces: Sequence[Face], settings: Set
     return row
 
 
-def keep_input(session: Session, safe: Safe, row: Restoration, data: bytes) -> None:
-    """Keep the photo to restore, under the restoration's own data key."""
+def keep_input(session: Session, safe: Safe, row: Restoration, data: bytes, upload_id: str | None = None) -> None:
+    """Keep the photo to restore, under the restoration's own data key, and which upload it came from, if from one."""
+    if upload_id is not None:  # whoever erases a person in it has to find the upload too
+        job = session.get_one(Job, {"tenant_id": row.tenant_id, "id": row.job_id})
+        job.options = {**job.options, "upload_id": upload_id}
     row.input_blob = safe.put(session, row.tenant_id, row.id, "input", row.job_id, data)
     session.flush()
 

@@ -120,8 +120,11 @@ class Vault:
 
     def signing_key(self) -> Ed25519PrivateKey:
         """Return the key that signs erasure receipts."""
-        seed = HKDF(SHA256(), KEY_BYTES, None, b"idprefer receipts").derive(self._roots[self._current])
-        return Ed25519PrivateKey.from_private_bytes(seed)
+        return _signing_key(self._roots[self._current])
+
+    def public_keys(self) -> list[bytes]:
+        """Return what verifies receipts: one key for each root key, for they outlive a rotation."""
+        return [_signing_key(root).public_key().public_bytes_raw() for root in self._roots.values()]
 
     def _tenant_key(self, session: Session, tenant_id: str) -> bytes:
         row = session.get(DataKey, (tenant_id, tenant_id))
@@ -176,6 +179,10 @@ def chunk_count(size: int) -> int:
 def sealed_size(size: int) -> int:
     """Return how many bytes an object of so many bytes takes when it is sealed."""
     return _HEADER_BYTES + size + _TAG_BYTES * chunk_count(size)
+
+
+def _signing_key(root: bytes) -> Ed25519PrivateKey:
+    return Ed25519PrivateKey.from_private_bytes(HKDF(SHA256(), KEY_BYTES, None, b"idprefer receipts").derive(root))
 
 
 def _nonce(index: int, last: bool) -> bytes:

@@ -55,7 +55,7 @@ def _accept(request: Request, wish: Wish, key: str | None) -> Answer:
         ]
         row = restorations.start(work.session, work.tenant_id, faces, _settings(wish))
         data = photo.data if photo else _sent_ahead(work, wish.body.upload_id or "")
-        restorations.keep_input(work.session, work.parts.safe, row, data)
+        restorations.keep_input(work.session, work.parts.safe, row, data, wish.body.upload_id)
         work.ring("restore")
         work.audit("restoration.started", row.id)
         shown = show_restoration(work, row)

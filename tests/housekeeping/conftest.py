@@ -3,7 +3,7 @@
 import shutil
 import threading
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -81,6 +81,13 @@ class Caretaking:
 @pytest.fixture
 def caretaking(house: House) -> Iterator[Caretaking]:
     """A caretaker for the house, who may send webhooks to this machine."""
+    with caretaking_of(house) as made:
+        yield made
+
+
+@contextmanager
+def caretaking_of(house: House) -> Iterator[Caretaking]:
+    """Keep a house for a while."""
     with closing(Database(house.settings.database_url, role="ledger")) as database:
         rings = Rings()
         parts = Parts(database, house.safe, rings, may_reach=lambda _address: True)

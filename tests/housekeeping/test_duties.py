@@ -10,7 +10,7 @@ from sqlalchemy import update
 from housekeeping import outbox as errands
 from housekeeping import retention
 from housekeeping.loop import Caretaker, Rhythm
-from store import erasures, ledger, models, outbox, people, workers
+from store import ledger, models, outbox, people, receipts, workers
 from store.columns import now
 from store.errors import StorageDown
 from tests.housekeeping.conftest import Caretaking
@@ -40,8 +40,8 @@ def test_erasing(house: House, caretaking: Caretaking) -> None:
     caretaking.errands_done()
     row = house.row(models.Erasure, erasure_id)
     assert row.state == "completed"
-    assert erasures.is_genuine(row.receipt)
-    assert not [name for name in house.blobs() if ada in name]
+    assert receipts.is_genuine(row.receipt)
+    assert [name for name in house.blobs() if ada in name] == [f"_erasures/{house.tenant_id}/{ada}"]  # its ledger's line
     assert [name for name in house.blobs() if bea in name]
 
 

@@ -6,7 +6,7 @@ from operator import add
 import pytest
 from sqlalchemy import String, cast, func, select
 
-from store import audit, erasures, ledger, models, queries, replays, workers
+from store import audit, erasures, ledger, models, queries, receipts, replays, workers
 from store.columns import Base
 from store.errors import Gone, Shredded
 from store.models import Erasure, Identity
@@ -60,10 +60,10 @@ def test_erasing_from_beginning_to_receipt(archive: Archive) -> None:
     receipt = done.receipt or {}
     destroyed = {"references": 2, "adapters": 1, "restorations": 1, "keys": 2, "objects": 5}
     assert {name: receipt["destroyed"][name] for name in destroyed} == destroyed
-    assert erasures.is_genuine(receipt)
-    assert not erasures.is_genuine({**receipt, "identity_id": other})
-    assert not erasures.is_genuine({**receipt, "signature": "bm9uZQ=="})
-    assert not erasures.is_genuine({})
+    assert receipts.is_genuine(receipt)
+    assert not receipts.is_genuine({**receipt, "identity_id": other})
+    assert not receipts.is_genuine({**receipt, "signature": "bm9uZQ=="})
+    assert not receipts.is_genuine({})
     assert archive.row(models.Adapter, tenant, adapter.id).state == "deleted"
     assert archive.row(models.Restoration, tenant, alone.id).input_blob is not None
     assert len(list(archive.safe.blobs.list(f"{tenant}/{other}/"))) == 1
