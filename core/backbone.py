@@ -172,8 +172,8 @@ def load_backbone(
     def small(part: str, load: Callable[[Path], nn.Module], file: str = "") -> Any:
         if not (folder / part).is_dir():
             return None
-        network = load(folder / part / file).to(place, torch.float32, memory_format=torch.channels_last)
-        return network.eval().requires_grad_(False)
+        network: Any = load(folder / part / file).eval().requires_grad_(False)
+        return network.to(place, torch.float32, memory_format=torch.channels_last)
 
     networks = {
         "unet": UNet2DConditionModel.from_pretrained(folder / "unet", torch_dtype=dtype),

@@ -1,9 +1,11 @@
 """Each speed lever by itself: a short training with everything on, and without that one thing."""
 
 from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import replace
 
 import torch
+from diffusers.models.attention_processor import AttnProcessor2_0
 from torch import Tensor
 
 from core.backbone import Backbone
@@ -13,6 +15,7 @@ from core.references import Reference
 from core.tokens import PromptEmbeds
 from core.training import _LEARNER, _Training  # its parts are what is switched off here
 from lab.bench.clock import Took, interleaved
+from lab.bench.contiguous import contiguous
 
 
 class _WholeClassPass(_Training):
@@ -25,14 +28,6 @@ class _WholeClassPass(_Training):
     @property
     def _whole_unet_learns(self) -> bool:
         return self._tokens_learn
-
-
-class _WholeBackward(_Training):
-    """Without the decoder-only backward after the pivot."""
-
-    @property
-    def _whole_unet_learns(self) -> bool:
-        return True
 
 
 class _LatentsAnew(_Training):
@@ -71,13 +66,24 @@ def training_levers(
     works: dict[str, Callable[[], object]] = {
         "all": steps_of_training(backbone, references, options),
         "decoder-only prior loss": _work(_WholeClassPass, backbone, references, options),
-        "decoder-only backward after the pivot": _work(_WholeBackward, backbone, references, options),
+        "tokens frozen, backward in the decoder alone, from the pivot on": _work(
+            _Training, backbone, references, replace(options, pivot=1.0)
+        ),
         "cached latents": _work(_LatentsAnew, backbone, references, options),
         "cached prompts": _work(_PromptsAnew, backbone, references, options),
         "preview decoder": _work(_Training, without_preview, references, options),
         "probed precision": _work(_FullPrecision, backbone, references, options),
+        "decoders and recognizer channels-last": _work(_Training, contiguous(backbone), references, options),
+        "plain attention for few tokens": _work(_Training, _fused(backbone), references, options),
     }
     return interleaved(works, repeats)
+
+
+def _fused(backbone: Backbone) -> Backbone:
+    """Return the backbone with torch's fused attention throughout."""
+    unet = deepcopy(backbone.unet)
+    unet.set_attn_processor(AttnProcessor2_0())
+    return replace(backbone, unet=unet)
 
 
 def _work(

@@ -23,6 +23,7 @@ from core.options import RestoreOptions, TrainOptions
 from core.precision import compute_dtype
 from core.references import Reference, face_embeddings, mean_identity
 from core.tokens import Prompt, PromptEmbeds, TokenVectors, encode_prompts, project_identity, word_vectors
+from lab.bench.contiguous import contiguous
 
 
 class PlainRestoration:
@@ -91,10 +92,9 @@ class PlainRestoration:
 
 def as_loaded(backbone: Backbone) -> Backbone:
     """Return the backbone with its VAE and recognizer in the libraries' own memory order, and no preview decoder."""
-    vae, recognizer = deepcopy(backbone.vae), deepcopy(backbone.recognizer)
-    for network in (vae, recognizer):
-        network.to(memory_format=torch.contiguous_format)
-    return replace(backbone, vae=vae, recognizer=recognizer, preview_decoder=None)
+    plain = contiguous(backbone)
+    vae = deepcopy(backbone.vae).to(memory_format=torch.contiguous_format)
+    return replace(plain, vae=vae, preview_decoder=None)
 
 
 def _noise(backbone: Backbone, seed: int) -> Tensor:

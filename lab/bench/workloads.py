@@ -1,9 +1,10 @@
 """What is timed: personalizing and restoring as the product does them, each beside the plain alternative."""
 
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import nullcontext
 from copy import deepcopy
 from dataclasses import dataclass, replace
+from unittest.mock import patch
 
 import torch
 from peft import LoraConfig
@@ -15,6 +16,7 @@ from core.references import Reference
 from core.sampling import FaceCondition, sample
 from core.training import train_injector
 from lab.bench.clock import Took, interleaved, timed
+from lab.bench.contiguous import contiguous
 from lab.bench.counting import flops, training_flops
 from lab.bench.levers import steps_of_training
 from lab.bench.plain import PlainRestoration, PlainTraining
@@ -102,6 +104,8 @@ def restoring_levers(backbone: Backbone, adapter: Adapter, options: RestoreOptio
             "all": _restoring(backbone, adapter, options, 1),
             "preview decoder": _restoring(without_preview, adapter, options, 1),
             "guidance window": _restoring(backbone, adapter, always, 1),
+            "decoders and recognizer channels-last": _restoring(contiguous(backbone), adapter, options, 1),
+            "the face looked at once": _looking_again(backbone, adapter, options),
         },
         repeats,
     )
@@ -113,8 +117,8 @@ def adapter_swap(backbone: Backbone, adapter: Adapter, repeats: int) -> Row:
     layers = [name.removesuffix(".lora_A.weight") for name in adapter.lora if "lora_A" in name]
 
     def ours() -> None:
-        with ExitStack() as stack:
-            stack.enter_context(attached(backbone.unet, {"one": adapter}))
+        with attached(backbone.unet, {"one": adapter}):
+            pass
 
     def plain() -> None:
         unet.add_adapter(LoraConfig(r=16, lora_alpha=16, target_modules=layers))
@@ -132,6 +136,17 @@ def _restoring(backbone: Backbone, adapter: Adapter, options: RestoreOptions, fa
     lq = torch.stack([reference.crop for reference in random_references(backbone, faces)])
     conditions = [FaceCondition(i, adapter.prompt, adapter, adapter.references[0], _BEYOND) for i in range(faces)]
     return lambda: sample(backbone, lq, conditions, options)
+
+
+def _looking_again(backbone: Backbone, adapter: Adapter, options: RestoreOptions) -> Callable[[], object]:
+    """Return a restoration whose ControlNet looks at the LQ face at every step."""
+    work = _restoring(backbone, adapter, options, 1)
+
+    def again() -> object:
+        with patch("core.sampling.hint_kept", lambda _controlnet: nullcontext()):
+            return work()
+
+    return again
 
 
 def references_of(backbone: Backbone, workload: Workload) -> list[Reference]:

@@ -1,6 +1,8 @@
 """Tests of the benchmark's plain alternative: it must do the same work, or beating it would mean nothing."""
 
+import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -10,6 +12,7 @@ from core.injector import lora_parameter_count
 from core.options import RestoreOptions, TrainOptions
 from core.sampling import FaceCondition, sample
 from core.training import train_injector
+from lab.bench.__main__ import main
 from lab.bench.plain import PlainRestoration, PlainTraining
 from lab.bench.references import random_references
 from lab.pretrain.bundle import write_tiny_bundle
@@ -46,3 +49,27 @@ def test_plain_restoration_gives_the_same(backbone: Backbone) -> None:
     ours = sample(replace(backbone, preview_decoder=None), lq, [condition], options)
     assert (plain - ours).abs().max() < 1e-2
     assert (plain - ours).abs().mean() < 1e-3
+
+
+@pytest.mark.prove
+def test_command(backbone: Backbone, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All parts run on a tiny bundle and are written down: seconds, ratios, counted work, each lever."""
+    out = tmp_path / "bench.json"
+    arguments = ["--bundle", str(backbone.folder), "--steps", "2", "--repeats", "1", "--levers", "--json", str(out)]
+    monkeypatch.setattr("sys.argv", ["bench", *arguments])
+    main()
+    report = json.loads(out.read_text())
+    (whole,), (restored,) = report["personalize"], report["restore 1"]
+    assert whole["ours"]["wall"] > 0
+    assert whole["tflop"] > 0
+    assert restored["plain"]["cpu"] > 0
+    assert restored["peak_gib"] > 0
+    assert {"all", "preview decoder", "cached latents"} <= set(report["training levers"])
+    assert report["matmul_tflops"] > 0
+
+
+def test_no_time_left(backbone: Backbone, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """Once its minutes are over it begins nothing more, and says so."""
+    monkeypatch.setattr("sys.argv", ["bench", "--bundle", str(backbone.folder), "--minutes", "0"])
+    main()
+    assert "personalize: not run, 0 minutes are over" in capsys.readouterr().out
