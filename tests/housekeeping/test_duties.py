@@ -41,7 +41,7 @@ def test_erasing(house: House, caretaking: Caretaking) -> None:
     row = house.row(models.Erasure, erasure_id)
     assert row.state == "completed"
     assert receipts.is_genuine(row.receipt)
-    assert [name for name in house.blobs() if ada in name] == [f"_erasures/{house.tenant_id}/{ada}"]  # its ledger's line
+    assert [name for name in house.blobs() if ada in name] == [f"_erasures/{house.tenant_id}/{ada}"]
     assert [name for name in house.blobs() if bea in name]
 
 

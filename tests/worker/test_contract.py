@@ -191,7 +191,7 @@ def test_erased_while_it_is_worked_on(stack: Stack) -> None:
     erasure_id = house.erase(identity_id)
     assert until(lambda: house.job(job_id).state == "canceled", 10)
     assert until(lambda: house.row(models.Erasure, erasure_id).state == "completed", PATIENCE_SECONDS)
-    assert not [stored for stored in open_blobs(house.settings).list("") if identity_id in stored.name]
+    assert not [one for one in open_blobs(house.settings).list(f"{house.tenant_id}/") if identity_id in one.name]
     assert house.row(models.Erasure, erasure_id).receipt["signature"]
 
 
