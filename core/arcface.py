@@ -104,6 +104,33 @@ class IResNet(nn.Module):
         return functional.normalize(x.float(), dim=-1)
 
 
+@torch.no_grad()
+def folded(network: IResNet) -> IResNet:
+    """Return a frozen network's equal with every norm that follows a convolution put into it: a tenth less to do."""
+    if network.folded:
+        return network
+    equal = IResNet(
+        layers=[len(getattr(network, f"layer{number}")) for number in range(1, 5)],
+        widths=[getattr(network, f"layer{number}")[0].conv1.out_channels for number in range(1, 5)],
+        embedding_size=network.embedding_size,
+        folded=True,
+        mean=network.mean,
+        scale=network.scale,
+    )
+    own = network.state_dict()
+    equal.load_state_dict({name: value for name, value in own.items() if name in equal.state_dict()}, strict=False)
+    pairs = [(equal.conv1, network.conv1, network.bn1), (equal.fc, network.fc, network.features)]
+    for to, block in zip(equal.blocks(), network.blocks(), strict=True):
+        pairs += [(to.conv1, block.conv1, block.bn2), (to.conv2, block.conv2, block.bn3)]
+        if to.downsample is not None and block.downsample is not None:
+            pairs.append((to.downsample[0], block.downsample[0], block.downsample[1]))
+    for layer, source, norm in pairs:
+        gain, shift = _gain_and_shift(norm)
+        layer.weight.copy_(source.weight * gain.reshape(-1, *[1] * (source.weight.dim() - 1)))
+        layer.bias.copy_(shift if source.bias is None else source.bias * gain + shift)
+    return equal.eval()
+
+
 def _norm(channels: int, folded: bool) -> nn.Module:
     return nn.Identity() if folded else nn.BatchNorm2d(channels)
 

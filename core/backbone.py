@@ -23,7 +23,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
-from core.arcface import IResNet, load_recognizer
+from core.arcface import IResNet, folded, load_recognizer
 from core.attention import attend_on_cpu
 from core.errors import DamagedBundle, MissingBundle
 from core.faces import FaceDetector
@@ -190,8 +190,8 @@ def load_backbone(
         dtype=dtype,
         turns=laid_out(networks, place, layout, int(manifest["resolution"])),
         scheduler=DDIMScheduler.from_pretrained(folder / "scheduler"),
-        recognizer=small("faces", load_recognizer, "recognition.onnx"),
-        second_recognizer=small("second_recognizer", load_recognizer, "recognition.onnx"),
+        recognizer=small("faces", _fast_recognizer, "recognition.onnx"),
+        second_recognizer=small("second_recognizer", _fast_recognizer, "recognition.onnx"),
         quality=small("quality", load_quality),
         identity_projection=small("identity_projection", load_identity_projection),
         **networks,
@@ -219,6 +219,10 @@ def laid_out(networks: Mapping[str, Any], device: torch.device, layout: Layout, 
     if layout.compiled:
         compile_blocks(there["unet"], there["controlnet"])
     return turns
+
+
+def _fast_recognizer(path: Path) -> IResNet:
+    return folded(load_recognizer(path))
 
 
 def _vae_dtype(folder: Path, dtype: torch.dtype) -> torch.dtype:

@@ -12,7 +12,7 @@ from onnx import helper, numpy_helper
 from torch import Tensor, nn
 
 from core.alignment import ffhq_template
-from core.arcface import SIDE, IResNet, export_onnx, load_recognizer, to_arcface_frame
+from core.arcface import SIDE, IResNet, export_onnx, folded, load_recognizer, to_arcface_frame
 from core.errors import UnknownGraph
 
 # insightface's template for 112 px.
@@ -73,6 +73,15 @@ def test_agrees_with_onnxruntime(recognizer: IResNet, crops: Tensor, folded: boo
     assert (read(crops) - wanted).abs().max() < 1e-4
     assert (recognizer(crops) - wanted).abs().max() < 1e-4
     assert (wanted[0] - wanted[1]).abs().max() > 1e-3
+
+
+@torch.no_grad()
+def test_folded(recognizer: IResNet, crops: Tensor) -> None:
+    """With its norms folded it gives the same embeddings, and is folded once."""
+    equal = folded(recognizer)
+    assert equal.folded
+    assert folded(equal) is equal
+    assert (equal(crops) - recognizer(crops)).abs().max() < 1e-5
 
 
 @torch.no_grad()
