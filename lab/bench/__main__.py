@@ -21,7 +21,7 @@ from core.layout import SMALL_CARD, Layout
 from core.options import PRESETS
 from core.precision import compute_dtype
 from lab.bench.clock import Took
-from lab.bench.counting import matmul_rate
+from lab.bench.counting import best_rate
 from lab.bench.full_size import peak_gib
 from lab.bench.levers import training_levers
 from lab.bench.random_bundle import random_backbone
@@ -38,6 +38,7 @@ from lab.bench.workloads import (
 )
 
 _LEVER_STEPS = 4  # of training, for each lever
+_WIDTH = 140  # characters of a table
 _BATCHES = (1, 4)  # faces at once
 
 
@@ -51,21 +52,20 @@ def main() -> None:
     workload = FULL_SIZE if random else Workload.of_preset(arguments.preset)
     if arguments.steps is not None:
         workload = replace(workload, train=replace(workload.train, steps=arguments.steps))
-    console, report = Console(), _about(backbone)
+    console, report = Console(width=_WIDTH), _about(backbone)
     end = perf_counter() + 60 * arguments.minutes
-    rate = matmul_rate(backbone.device, backbone.dtype)
-    report["matmul_tflops"] = rate / 1e12
+    rates = {name: best_rate(backbone.device, dtype) for name, dtype in _precisions(backbone).items()}
+    report["best_tflops"] = {name: rate / 1e12 for name, rate in rates.items()}
     for name, show in _parts(backbone, workload, arguments.repeats, arguments.levers):
         if perf_counter() > end:
             console.print(f"{name}: not run, {arguments.minutes:g} minutes are over")
             continue
         found = show()
         report[name] = [{**asdict(row), "peak_gib": peak_gib()} for row in found] if isinstance(found, list) else found
-        console.print(_rows(found, rate) if isinstance(found, list) else _levers(name, found))
-    console.print({key: value for key, value in report.items() if not isinstance(value, (list, dict))})
+        console.print(_rows(found, rates) if isinstance(found, list) else _levers(name, found))
+    console.print({key: value for key, value in report.items() if not isinstance(value, list)})
     if arguments.json is not None:
-        plain = json.dumps(report, default=asdict, indent=2)
-        arguments.json.write_text(plain + "\n")
+        arguments.json.write_text(json.dumps(report, default=asdict, indent=2) + "\n")
 
 
 def _parts(
@@ -97,25 +97,26 @@ def _restored(backbone: Backbone, adapter: Adapter, workload: Workload, faces: i
 
 
 def _about(backbone: Backbone) -> dict[str, object]:
-    device = backbone.device
-    dtype = compute_dtype(device.type)
-    card = torch.cuda.get_device_name() if device.type == "cuda" else f"{torch.get_num_threads()} threads"
-    return {
-        "bundle": backbone.name,
-        "side": backbone.resolution,
-        "device": card,
-        "weights": str(backbone.dtype).removeprefix("torch."),
-        "training": str(dtype).removeprefix("torch."),
-    }
+    on_card = backbone.device.type == "cuda"
+    card = torch.cuda.get_device_name() if on_card else f"{torch.get_num_threads()} threads"
+    precisions = {name: str(dtype).removeprefix("torch.") for name, dtype in _precisions(backbone).items()}
+    return {"bundle": backbone.name, "side": backbone.resolution, "device": card, "precision": precisions}
 
 
-def _rows(rows: list[Row], rate: float) -> Table:
-    """Show ours and plain, the ratios, the counted floor and how far from it."""
+def _precisions(backbone: Backbone) -> dict[str, torch.dtype]:
+    """Return in what restoring and training compute."""
+    full = backbone.dtype == torch.float32
+    return {"restore": backbone.dtype, "train": compute_dtype(backbone.device.type) if full else backbone.dtype}
+
+
+def _rows(rows: list[Row], rates: dict[str, float]) -> Table:
+    """Show ours and plain, the ratios, the counted floor and how far above it we are."""
     table = Table("what", "s", "CPU s", "plain, s", "plain, CPU s", "times as fast", "by CPU", "floor, s", "over floor")
     for row in rows:
         cells = [row.what, _seconds(row.ours.wall), _seconds(row.ours.cpu)]
         cells += ["", ""] if row.plain is None else [_seconds(row.plain.wall), _seconds(row.plain.cpu)]
         cells += ["", ""] if row.ratios is None else [f"{ratio:.2f}" for ratio in row.ratios]
+        rate = rates["train" if row.training else "restore"]
         floor = None if row.tflop is None else row.tflop * 1e12 / rate
         cells += ["", ""] if floor is None else [_seconds(floor), f"{row.ours.wall / floor:.1f}"]
         table.add_row(*cells)

@@ -55,6 +55,7 @@ class Row:
     ours: Took
     plain: Took | None  # the plain alternative in the same run
     tflop: float | None  # counted operations of ours, in 10^12
+    training: bool = False  # in the precision of training, or of restoring
 
     @property
     def ratios(self) -> tuple[float, float] | None:
@@ -67,7 +68,7 @@ def personalized(backbone: Backbone, workload: Workload) -> tuple[Row, Adapter]:
     references, made = random_references(backbone, workload.references), []
     took = timed(lambda: made.append(train_injector(backbone, references, workload.train)))
     operations = training_flops(backbone, references, workload.train)
-    return Row(f"personalize, {workload.train.steps} steps", took, None, operations / 1e12), made[0]
+    return Row(f"personalize, {workload.train.steps} steps", took, None, operations / 1e12, training=True), made[0]
 
 
 def training_steps(backbone: Backbone, workload: Workload, repeats: int) -> Row:

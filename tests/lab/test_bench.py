@@ -65,7 +65,7 @@ def test_command(backbone: Backbone, tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert restored["plain"]["cpu"] > 0
     assert restored["peak_gib"] > 0
     assert {"all", "preview decoder", "cached latents"} <= set(report["training levers"])
-    assert report["matmul_tflops"] > 0
+    assert report["best_tflops"]["restore"] > 0
 
 
 def test_no_time_left(backbone: Backbone, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
