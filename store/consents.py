@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
-from store import erasures, people
+from store import erasures, people, use_policy
 from store.columns import now
 from store.errors import ConsentRequired, StateConflict
 from store.models import Consent, Erasure, Identity
@@ -42,6 +42,7 @@ def record(session: Session, identity: Identity, agreement: Agreement) -> Consen
         purposes=sorted(set(agreement.purposes)),
         text_version=agreement.text_version,
         text_sha256=hashlib.sha256(agreement.text.encode()).hexdigest(),
+        policy_sha256=use_policy.SHA256,
         jurisdiction=agreement.jurisdiction,
     )
     if agreement.valid_for_seconds is not None:

@@ -88,6 +88,7 @@ class Consent(Owned):
     purposes: Mapped[list[str]]
     text_version: Mapped[str]
     text_sha256: Mapped[str]
+    policy_sha256: Mapped[str | None]  # of docs/use-policy.md; None: from before there was one
     jurisdiction: Mapped[str]
     expires_at: Mapped[datetime | None] = mapped_column(Instant)
     withdrawn_at: Mapped[datetime | None] = mapped_column(Instant)

@@ -59,6 +59,7 @@ class Consent(Output):
     purposes: list[str]
     text_version: str
     text_sha256: str
+    policy_sha256: Annotated[str | None, Field(description="The use policy it was given under: its SHA-256.")]
     jurisdiction: str
     created_at: Moment
     expires_at: Moment | None

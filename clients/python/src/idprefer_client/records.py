@@ -55,6 +55,7 @@ class Consent:
     purposes: list[str]
     text_version: str
     text_sha256: str
+    policy_sha256: str | None
     jurisdiction: str
     created_at: datetime
     expires_at: datetime | None
