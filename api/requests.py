@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 from anyio import to_thread
@@ -11,8 +11,11 @@ from fastapi.routing import APIRoute
 from starlette.datastructures import FormData, UploadFile
 from starlette.types import Message, Receive
 
+from api.auth import Principal
 from api.errors import Refusal
 from api.limits import FIELD_BYTES, FIELDS, FILES, JSON_BYTES
+from api.parts import Parts
+from store import audit
 
 _CHUNK = 2**20
 _DEEPEST = 32
@@ -58,13 +61,28 @@ class ApiRoute(APIRoute):
         async def checked(request: Request) -> Response:
             principal = request.scope.get("principal")
             if scopes and principal is not None:
-                principal.needs(*scopes)
+                await self._admit(request, principal, scopes)
             announced = request.headers.get("content-length", "")
             if announced.isdecimal() and int(announced) > most:
                 raise _too_large(most)
             return await handle(ApiRequest(request.scope, _counted(request.receive, most)))
 
         return checked
+
+    async def _admit(self, request: Request, principal: Principal, scopes: Sequence[str]) -> None:
+        """Refuse a key without one of the scopes, and write that into its tenant's audit log."""
+        try:
+            principal.needs(*scopes)
+        except Refusal:
+            asked = f"{request.method} {self.path_format}"
+            await to_thread.run_sync(_note_denial, request.app.state.parts, principal, asked, scopes)
+            raise
+
+
+def _note_denial(parts: Parts, principal: Principal, asked: str, scopes: Sequence[str]) -> None:
+    with parts.database.transaction(principal.tenant_id) as session:
+        details = {"wanted": list(scopes)}
+        audit.record(session, principal.tenant_id, principal.key_id, "access.denied", asked, **details)
 
 
 def _counted(receive: Receive, most: int) -> Receive:

@@ -217,6 +217,14 @@ def verify_audit(
     audit.verify(data, objects)
 
 
+@admin_app.command("seal-keys-anew")
+def seal_keys_anew(data: Data = None) -> None:
+    """After a new root key was put first: seal every tenant's key under it, so that the old one can be taken out."""
+    from cli import audit
+
+    audit.seal_anew(data)
+
+
 def add_to(app: typer.Typer) -> None:
     """Add the service's commands to the command line."""
     for command in (serve, worker, housekeeping, migrate):

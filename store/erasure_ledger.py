@@ -22,9 +22,9 @@ _ASKED_AT_ONCE = 500
 
 @dataclass(frozen=True)
 class Ledger:
-    """What was read: whom to erase, by their tenants, and the names of lines that are not as they were signed."""
+    """What was read: the erasure of each person of each tenant, and the names of lines that are not as signed."""
 
-    people: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
+    people: dict[str, dict[str, str]] = field(default_factory=lambda: defaultdict(dict))
     forged: list[str] = field(default_factory=list)
 
 
@@ -48,7 +48,7 @@ def read(safe: Safe) -> Ledger:
             ledger.forged.append(stored.name)
             continue
         if receipts.is_genuine(line, keys) and stored.name == _name(tenant_id, identity_id):
-            ledger.people[tenant_id].append(identity_id)
+            ledger.people[tenant_id][identity_id] = str(line["erasure_id"])
         else:
             ledger.forged.append(stored.name)
     return ledger
@@ -60,10 +60,18 @@ def replay(database: Database, safe: Safe) -> int:
     To be done before anything is served: when this returns, no byte of those people can be read.
     """
     begun = 0
-    for tenant_id, people in read(safe).people.items():
+    for tenant_id, erased in read(safe).people.items():
+        people = list(erased)
         for start in range(0, len(people), _ASKED_AT_ONCE):
             begun += _begin(database, tenant_id, people[start : start + _ASKED_AT_ONCE])
     return begun
+
+
+def sign_anew(safe: Safe) -> None:
+    """Sign every line that is genuine under the current root key: the one it was signed under may be taken out."""
+    for tenant_id, erased in read(safe).people.items():
+        for identity_id, erasure_id in erased.items():
+            write(safe, tenant_id, identity_id, erasure_id)
 
 
 def _begin(database: Database, tenant_id: str, people: Sequence[str]) -> int:

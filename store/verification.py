@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from store import audit, erasure_ledger, receipts
+from store import audit, erasure_ledger, queries, receipts
 from store.database import Database
 from store.errors import InsecureSettings, MissingBlob, Shredded, Tampered
-from store.models import DataKey, Erasure, TenantShare
+from store.models import DataKey, Erasure
 from store.safe import Safe
 
 _WRONG = (Tampered, Shredded, MissingBlob, InsecureSettings)
@@ -22,7 +22,7 @@ def findings(database: Database, safe: Safe, objects: bool = False) -> Iterator[
     for name in erasure_ledger.read(safe).forged:
         yield f"the erasure ledger's line {name} is not what was signed"
     with database.transaction(None, read_only=True) as session:
-        tenant_ids = session.scalars(select(TenantShare.tenant_id).order_by(TenantShare.tenant_id)).all()
+        tenant_ids = queries.tenant_ids(session)
     for tenant_id in tenant_ids:
         with database.transaction(tenant_id, read_only=True) as session:
             yield from _rows(session, safe, tenant_id)

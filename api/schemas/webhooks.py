@@ -28,7 +28,7 @@ def _with_host(url: str) -> str:
     return url
 
 
-Url = Annotated[str, Field(max_length=2000, pattern=r"^https?://[!-~]+$"), AfterValidator(_with_host)]
+Url = Annotated[str, Field(max_length=2000, pattern=r"^https://[!-~]+$"), AfterValidator(_with_host)]
 
 
 class NewWebhookEndpoint(Input):

@@ -11,7 +11,7 @@ from tests.api.hand import Hand, adapter_file
 from tests.api.service import CONSENT, Service, Tenant, png
 
 DOCUMENT = Path(__file__).parent.parent.parent / "docs" / "openapi.json"
-HOOK = "http://203.0.113.7/hook"
+HOOK = "https://203.0.113.7/hook"
 """An address that is nobody's; nothing is delivered in these tests."""
 
 

@@ -124,7 +124,7 @@ def test_a_lost_delete_is_done(service: Service, tenant: Tenant, hand: Hand) -> 
     """A DELETE whose answer was lost is done when the repetition finds nothing."""
     lossy = Lossy()
     with Client(service.url, tenant.token, http_transport=lossy) as client:
-        endpoint = client.webhook_endpoints.create("http://203.0.113.7/")
+        endpoint = client.webhook_endpoints.create("https://203.0.113.7/")
         lossy.lose = 1
         client.webhook_endpoints.delete(endpoint.id)
         with pytest.raises(Problem, match="404 not_found"):
@@ -230,7 +230,7 @@ def test_the_rest_of_the_client(client: Client, hand: Hand) -> None:
     key = client.api_keys.create("reader", ["identities:read"])
     assert client.api_keys.rotate(key.id).key != key.key
     client.api_keys.revoke(key.id)
-    endpoint = client.webhook_endpoints.create("http://203.0.113.7/", events=["job.failed"])
+    endpoint = client.webhook_endpoints.create("https://203.0.113.7/", events=["job.failed"])
     assert client.webhook_endpoints.rotate_secret(endpoint.id).secret != endpoint.secret
     delivery = client.webhook_endpoints.test(endpoint.id)
     assert client.webhook_endpoints.redeliver(delivery.id).state == "pending"

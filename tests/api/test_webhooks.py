@@ -53,7 +53,17 @@ def test_an_endpoint_is_changed_and_forgotten(tenant: Tenant) -> None:
 
 @pytest.mark.parametrize(
     "url",
-    ["ftp://example.org/", "https://", "https:///x", "http://[::1", "javascript:alert(1)", "https://a b/", "//x", ""],
+    [
+        "ftp://example.org/",
+        "http://example.org/hook",
+        "https://",
+        "https:///x",
+        "http://[::1",
+        "javascript:alert(1)",
+        "https://a b/",
+        "//x",
+        "",
+    ],
 )
 def test_an_address_that_is_none(tenant: Tenant, url: str) -> None:
     """A webhook goes to an http(s) address with a host; whether it is private is settled when it is sent."""

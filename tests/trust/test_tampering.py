@@ -1,5 +1,6 @@
 """One changed byte anywhere is found and named; a backup brings nobody back."""
 
+import base64
 import json
 import shutil
 import sqlite3
@@ -215,3 +216,22 @@ def test_a_backup_brings_nobody_back(site: Site) -> None:
     erase_again(load(site.folder), "ledger")  # a second time there is nothing to do
     with closing(sqlite3.connect(database)) as connection:
         assert connection.execute("SELECT count(*) FROM erasures").fetchone() == (1,)
+
+
+def test_a_new_root_key(site: Site) -> None:
+    """A new root key is put first, keys are sealed anew, the old one is taken out: nothing else has changed."""
+    _erase(site)
+    path = site.folder / "secrets.env"
+    old = load(site.folder).root_keys.get_secret_value()
+    new = base64.b64encode(bytes(range(32, 64))).decode()
+    names = [name for name in site.house.blobs() if not name.startswith("_erasures/")]
+    objects = {name: (site.folder / "blobs" / name).read_bytes() for name in names}
+    text = path.read_text()
+    path.write_text(text.replace(old, f"{new},{old}"))
+    sealed = CliRunner().invoke(app, ["admin", "seal-keys-anew", "--data", str(site.folder)])
+    assert "tenants' keys were sealed anew" in sealed.output
+    assert site.verified()[0] == 0
+    assert {name: (site.folder / "blobs" / name).read_bytes() for name in names} == objects
+    path.write_text(text.replace(old, new))
+    (line,) = site.verified()[1].splitlines()
+    assert "the receipt of" in line  # it was signed under the old key, and is genuine only with that beside it
