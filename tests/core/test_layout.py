@@ -115,6 +115,7 @@ def test_layout_that_fits() -> None:
 
 @pytest.mark.prove
 @pytest.mark.timeout(900)
+@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")  # torch's own compiler loads it
 def test_compiled(tiny_folder: Path, backbone: Backbone, lq: Tensor, alice: Adapter, bob: Adapter) -> None:
     """Compiled blocks take LoRA in and out like the others."""
     compiled = load_backbone(tiny_folder, layout=Layout(compiled=True))

@@ -20,6 +20,7 @@ from core.errors import NoUsableReference
 from core.images import encode_photo
 from lab.pretrain.controlnet.photos import find_crops
 from lab.pretrain.controlnet.run import ControlOptions, pretrain_controlnet
+from tests.servers import free_port
 from tests.tiny_bundle import photo_of, write_whole_bundle
 
 SHORT = ControlOptions(steps=2, batch_size=2, warmup_steps=1, checkpoint_every=1, workers=0, learning_rate=1e-3)
@@ -117,9 +118,7 @@ def test_two_processes(bundle: Path, photos: Path, tmp_path: Path) -> None:
     weights = []
     for world in (1, 2):
         own = Path(shutil.copytree(bundle, tmp_path / f"bundle{world}"))
-        launch = ["accelerate.commands.launch", "--cpu", "--num_processes", str(world), "--num_machines", "1"]
-        if world > 1:
-            launch.append("--multi_cpu")
+        launch = ["torch.distributed.run", "--nproc_per_node", str(world), "--master_port", str(free_port())]
         arguments: list[str | Path] = [
             "--data",
             photos,
