@@ -71,7 +71,10 @@ def _sent(url: str, times: int = 1) -> None:
 @pytest.mark.parametrize("private", PRIVATE)
 def test_a_resolver_that_changes_its_answer(net: Net, private: str) -> None:
     """Whatever it says the second time, each POST asks once and connects to what it was told and has checked."""
-    for script in ([[PUBLIC], [private]], [[private], [PUBLIC]], [[PUBLIC, private]], [[private, PUBLIC6]]):
+    scripts: list[list[Sequence[str]]] = [
+        [[PUBLIC], [private]], [[private], [PUBLIC]], [[PUBLIC, private]], [[private, PUBLIC6]],
+    ]  # fmt: skip
+    for script in scripts:
         net.answers, net.asked, before = script, 0, len(net.reached)
         _sent("https://hooks.example/in", times=len(script))
         asked_by_post = net.asked - (len(net.reached) - before)  # connecting to an address looks that address up too
