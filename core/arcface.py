@@ -34,6 +34,15 @@ def to_arcface_frame(crops: Tensor) -> Tensor:
     return functional.grid_sample(crops, grid, mode="bilinear", padding_mode="border", align_corners=False)
 
 
+class FrozenPReLU(nn.PReLU):
+    """PReLU; once its slopes are frozen by two ReLUs, since torch's own works out their gradient all the same."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.weight.requires_grad:
+            return super().forward(x)
+        return functional.relu(x) - self.weight[:, None, None] * functional.relu(-x)
+
+
 class Block(nn.Module):
     """BN, conv, BN, PReLU, conv (stride), BN, plus a shortcut. `folded`: the inner norms are in the convolutions."""
 
@@ -42,7 +51,7 @@ class Block(nn.Module):
         self.bn1 = nn.BatchNorm2d(inside)
         self.conv1 = nn.Conv2d(inside, outside, 3, 1, 1, bias=folded)
         self.bn2 = _norm(outside, folded)
-        self.prelu = nn.PReLU(outside)
+        self.prelu = FrozenPReLU(outside)
         self.conv2 = nn.Conv2d(outside, outside, 3, stride, 1, bias=folded)
         self.bn3 = _norm(outside, folded)
         self.downsample = None
@@ -73,7 +82,7 @@ class IResNet(nn.Module):
         self.folded, self.mean, self.scale = folded, mean, scale
         self.conv1 = nn.Conv2d(3, widths[0], 3, 1, 1, bias=folded)
         self.bn1 = _norm(widths[0], folded)
-        self.prelu = nn.PReLU(widths[0])
+        self.prelu = FrozenPReLU(widths[0])
         inside = widths[0]
         for number, (count, width) in enumerate(zip(layers, widths, strict=True), start=1):
             blocks = [Block(inside if i == 0 else width, width, 2 if i == 0 else 1, folded) for i in range(count)]

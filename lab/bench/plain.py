@@ -14,7 +14,7 @@ from diffusers.models.attention_processor import AttnProcessor2_0
 from peft import LoraConfig
 from torch import Tensor, nn
 
-from core.arcface import to_arcface_frame
+from core.arcface import load_recognizer, to_arcface_frame
 from core.backbone import Backbone
 from core.guidance import IdentityTarget, guided_noise
 from core.injector import Adapter, target_modules
@@ -91,10 +91,16 @@ class PlainRestoration:
 
 
 def as_loaded(backbone: Backbone) -> Backbone:
-    """Return the backbone with its VAE and recognizer in the libraries' own memory order, and no preview decoder."""
+    """Return the backbone as one would first load it: torch's memory order, norms and PReLUs; no preview decoder."""
     plain = contiguous(backbone)
+    file = backbone.folder / "faces" / "recognition.onnx"
+    recognizer = load_recognizer(file).to(backbone.device) if file.exists() else plain.recognizer
+    for owner in list(recognizer.modules()):
+        if isinstance(slopes := getattr(owner, "prelu", None), nn.PReLU):
+            owner.prelu = nn.PReLU(len(slopes.weight)).to(backbone.device)
+            owner.prelu.load_state_dict(slopes.state_dict())
     vae = deepcopy(backbone.vae).to(memory_format=torch.contiguous_format)
-    return replace(plain, vae=vae, preview_decoder=None)
+    return replace(plain, vae=vae, recognizer=recognizer.requires_grad_(False), preview_decoder=None)
 
 
 def _noise(backbone: Backbone, seed: int) -> Tensor:

@@ -12,7 +12,7 @@ from onnx import helper, numpy_helper
 from torch import Tensor, nn
 
 from core.alignment import ffhq_template
-from core.arcface import SIDE, IResNet, export_onnx, folded, load_recognizer, to_arcface_frame
+from core.arcface import SIDE, FrozenPReLU, IResNet, export_onnx, folded, load_recognizer, to_arcface_frame
 from core.errors import UnknownGraph
 
 # insightface's template for 112 px.
@@ -82,6 +82,17 @@ def test_folded(recognizer: IResNet, crops: Tensor) -> None:
     assert equal.folded
     assert folded(equal) is equal
     assert (equal(crops) - recognizer(crops)).abs().max() < 1e-5
+
+
+def test_frozen_prelu(crops: Tensor) -> None:
+    """By two ReLUs it has the bits and the gradient of torch's own."""
+    prelu = FrozenPReLU(3)
+    x, y = (crops.clone().requires_grad_() for _ in range(2))
+    torch.nn.functional.prelu(x, prelu.weight.detach()).square().sum().backward()
+    prelu.requires_grad_(False)
+    assert torch.equal(prelu(y), torch.nn.functional.prelu(y, prelu.weight))
+    prelu(y).square().sum().backward()
+    assert torch.equal(x.grad, y.grad)  # type: ignore[arg-type]
 
 
 @torch.no_grad()
