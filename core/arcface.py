@@ -128,7 +128,10 @@ def folded(network: IResNet) -> IResNet:
     )
     own = network.state_dict()
     equal.load_state_dict({name: value for name, value in own.items() if name in equal.state_dict()}, strict=False)
-    pairs = [(equal.conv1, network.conv1, network.bn1), (equal.fc, network.fc, network.features)]
+    pairs: list[tuple[Any, Any, nn.Module]] = [
+        (equal.conv1, network.conv1, network.bn1),
+        (equal.fc, network.fc, network.features),
+    ]
     for to, block in zip(equal.blocks(), network.blocks(), strict=True):
         pairs += [(to.conv1, block.conv1, block.bn2), (to.conv2, block.conv2, block.bn3)]
         if to.downsample is not None and block.downsample is not None:
