@@ -65,10 +65,16 @@ def encoded(image: Image.Image, form: str, **options: Any) -> bytes:
     return buffer.getvalue()
 
 
+@cache
+def whole(form: str, width: int = 200, height: int = 160) -> bytes:
+    """Return a picture's bytes in one of the forms: HEIC takes long to make."""
+    return encoded(picture(width, height), form)
+
+
 def small() -> Iterator[Animal]:
     """Yield what takes moments to make and to try."""
     for form in FORMS:
-        yield Animal(f"valid {form}", encoded(picture(), form), "accepted")
+        yield Animal(f"valid {form}", whole(form), "accepted")
     for mode, form in (
         ("L", "jpeg"),
         ("CMYK", "jpeg"),
@@ -81,17 +87,17 @@ def small() -> Iterator[Animal]:
     yield from _many_frames()
     yield from _polyglots()
     yield from _floods()
-    yield from _metadata()
+    yield from _exif()
     yield from _scans(picture(), (2, 30, 40, 2000))
     yield from _damaged_png()
     for form in ("GIF", "BMP", "TIFF", "PPM", "ICO", "TGA", "PCX"):
-        yield Animal(f"of the format {form}", encoded(picture(), form), "refused")
+        yield Animal(f"of the format {form}", whole(form), "refused")
 
 
 def large() -> Iterator[Animal]:
     """Yield what comes near to every limit at once."""
     for form in ("jpeg", "progressive", "webp", "heic"):
-        yield Animal(f"{form} of 40 megapixels", encoded(picture(*LARGE), form), "either")
+        yield Animal(f"{form} of 40 megapixels", whole(form, *LARGE), "either")
     yield from _scans(picture(*LARGE), (2, 22))
     turned = Image.Exif()
     turned[0x0112] = 6
@@ -107,7 +113,7 @@ def large() -> Iterator[Animal]:
 def cut_short(step: int = 1) -> Iterator[Animal]:
     """Yield every form cut off at every so many hundredths of its length."""
     for form in FORMS:
-        data = encoded(picture(), form)
+        data = whole(form)
         for percent in range(0, 100, step):
             yield Animal(f"{form} cut at {percent} %", data[: len(data) * percent // 100], "either")
 
@@ -115,7 +121,7 @@ def cut_short(step: int = 1) -> Iterator[Animal]:
 def mutated(count: int) -> Iterator[Animal]:
     """Yield every form with a few bytes changed, so many times."""
     for form in FORMS:
-        data = encoded(picture(64, 48), form)
+        data = whole(form, 64, 48)
         for seed in range(count):
             chance, bad = random.Random(f"{form} {seed}"), bytearray(data)
             for _ in range(chance.choice((1, 2, 8, 64))):
@@ -141,8 +147,8 @@ def _polyglots() -> Iterator[Animal]:
     with zipfile.ZipFile(archive, "w") as made:
         made.writestr("run.html", PAYLOAD)
     for form in FORMS:
-        yield Animal(f"{form} and zip", encoded(picture(), form) + archive.getvalue(), "either")
-    jpeg = encoded(picture(), "jpeg")
+        yield Animal(f"{form} and zip", whole(form) + archive.getvalue(), "either")
+    jpeg = whole("jpeg")
     yield Animal("jpeg with a page in its comment", encoded(picture(), "jpeg", comment=PAYLOAD), "accepted")
     yield Animal("jpeg and page", jpeg + PAYLOAD, "accepted")
     yield Animal("gif that is a script", b"GIF89a/*" + jpeg + b"*/=1;" + PAYLOAD, "refused")
@@ -159,7 +165,7 @@ def _polyglots() -> Iterator[Animal]:
 
 def _floods() -> Iterator[Animal]:
     """Little files that claim enormous sizes."""
-    jpeg = bytearray(encoded(picture(), "jpeg"))
+    jpeg = bytearray(whole("jpeg"))
     frame = jpeg.index(b"\xff\xc0")
     struct.pack_into(">HH", jpeg, frame + 5, 65_500, 65_500)
     yield Animal("jpeg of 65,500 pixels a side", bytes(jpeg), "refused")
@@ -170,17 +176,18 @@ def _floods() -> Iterator[Animal]:
     for side in (30_000, 2**31 - 1):
         yield Animal(f"png of {side:,} pixels a side", _png(side, side, depth=1, colour=0, rows=10), "refused")
     yield Animal("png of 8192 x 4800 with data for few", _png(8192, 4800, depth=8, colour=2, rows=10), "refused")
-    heic = bytearray(encoded(picture(), "heic"))
+    heic = bytearray(whole("heic"))
     at = heic.index(b"ispe") + 8
     struct.pack_into(">II", heic, at, 60_000, 60_000)
     yield Animal("heic of 60,000 pixels a side", bytes(heic), "refused")
-    webp = bytearray(encoded(picture(), "webp"))
+    webp = bytearray(whole("webp"))
     at = webp.index(b"VP8 ") + 14
     struct.pack_into("<HH", webp, at, 16_383, 16_383)
     yield Animal("webp of 16,383 pixels a side", bytes(webp), "refused")
 
 
-def _metadata() -> Iterator[Animal]:
+def bombs() -> Iterator[Animal]:
+    """Yield small files that unpack to enormous ones."""
     bomb = zlib.compress(bytes(1 << 26), 9)  # 64 MiB in 64 KiB; sixteen of them are a gigabyte
     texts = b"".join(_chunk(b"zTXt", b"t%d\0\0" % number + bomb) for number in range(16))
     yield Animal("1 GiB of text in a png", _with_chunks(texts), "either")
@@ -190,8 +197,14 @@ def _metadata() -> Iterator[Animal]:
     many = b"".join(_chunk(b"tEXt", b"k%d\0v" % number) for number in range(100_000))
     yield Animal("100,000 texts in a png", _with_chunks(many), "either")
     marker = b"\xff\xe1" + struct.pack(">H", 65_535) + b"Exif\0\0" + bytes(65_527)
-    jpeg = encoded(picture(), "jpeg")
+    jpeg = whole("jpeg")
     yield Animal("19 MB of exif in a jpeg", jpeg[:2] + marker * 290 + jpeg[2:], "either")
+    head = _chunk(b"IHDR", struct.pack(">IIBBBBB", 64, 64, 8, 2, 0, 0, 0))
+    body = _chunk(b"IDAT", zlib.compress(bytes(1 << 28), 9))
+    yield Animal("64 x 64 png of 256 MiB", b"\x89PNG\r\n\x1a\n" + head + body + _chunk(b"IEND", b""), "either")
+
+
+def _exif() -> Iterator[Animal]:
     for name, tiff in {
         "exif that loops": b"II*\0\x08\0\0\0\1\0\x69\x87\4\0\1\0\0\0\x08\0\0\0\x08\0\0\0",
         "exif of 65,535 entries": b"II*\0\x08\0\0\0\xff\xff" + b"\x12\1\3\0\1\0\0\0\6\0\0\0" * 4000,
@@ -216,15 +229,12 @@ def _scans(image: Image.Image, counts: tuple[int, ...]) -> Iterator[Animal]:
 
 
 def _damaged_png() -> Iterator[Animal]:
-    whole = encoded(picture(), "png")
-    start = whole.index(b"IDAT") - 4
-    yield Animal("png without its pixels", whole[:start] + whole[-12:], "refused")
-    yield Animal("png with a wrong checksum", whole[:-20] + b"\0\0\0\0" + whole[-16:], "either")
-    yield Animal("png with two heads", whole[:33] + whole[8:33] + whole[33:], "either")
-    yield Animal("png whose chunk is endless", whole[:start] + b"\x7f\xff\xff\xff" + whole[start + 4 :], "either")
-    head = _chunk(b"IHDR", struct.pack(">IIBBBBB", 64, 64, 8, 2, 0, 0, 0))
-    body = _chunk(b"IDAT", zlib.compress(bytes(1 << 28), 9))
-    yield Animal("64 x 64 png of 256 MiB", b"\x89PNG\r\n\x1a\n" + head + body + _chunk(b"IEND", b""), "either")
+    png = whole("png")
+    start = png.index(b"IDAT") - 4
+    yield Animal("png without its pixels", png[:start] + png[-12:], "refused")
+    yield Animal("png with a wrong checksum", png[:-20] + b"\0\0\0\0" + png[-16:], "either")
+    yield Animal("png with two heads", png[:33] + png[8:33] + png[33:], "either")
+    yield Animal("png whose chunk is endless", png[:start] + b"\x7f\xff\xff\xff" + png[start + 4 :], "either")
 
 
 def _png(
@@ -239,8 +249,8 @@ def _png(
 
 
 def _with_chunks(chunks: bytes) -> bytes:
-    whole = encoded(picture(), "png")
-    return whole[:33] + chunks + whole[33:]
+    png = whole("png")
+    return png[:33] + chunks + png[33:]
 
 
 def _chunk(kind: bytes, data: bytes) -> bytes:
@@ -254,7 +264,8 @@ def _noise_profile(size: int) -> bytes:
 
 KINDS: dict[str, Callable[[], Iterator[Animal]]] = {
     "small": small,
+    "bombs": bombs,
     "large": large,
     "cut short": cut_short,
-    "mutated": lambda: mutated(300),
+    "mutated": lambda: mutated(2000),
 }
