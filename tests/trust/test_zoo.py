@@ -89,14 +89,14 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
 
 
 def test_a_sample(keeper: Keeper) -> None:
-    """What is small, each form cut short at every fifth, and some mutants."""
-    assert keeper.complaints([*small(), *cut_short(20), *mutated(5)]) == []
+    """Every second of the small ones, each form cut short at every fifth, and some mutants."""
+    assert keeper.complaints([*islice(small(), 0, None, 2), *cut_short(20), *mutated(5)]) == []
 
 
 def test_by_the_front_door(service: Service) -> None:
     """Sent as a photo, an animal is refused as the caller's problem or let in; the service never breaks."""
     tenant = service.tenant()
-    sample = [*islice(small(), 0, None, 6), *islice(mutated(1), 6)]
+    sample = [*islice(small(), 1, None, 8), *islice(mutated(1), 6)]
     answers = {one.name: tenant.http.post("/v1/uploads", files={"file": one.data}) for one in sample}
     fates = {"accepted": {201}, "refused": {413, 422}, "either": {201, 413, 422}}
     assert [one.name for one in sample if answers[one.name].status_code not in fates[one.fate]] == []
