@@ -30,7 +30,8 @@ class Journey:
     def look(self, name: str) -> None:
         """Look at the page as it is: nothing serious by axe-core, no complaint of the browser, nothing sticks out."""
         self.browser.picture(self.pictures / f"{name}.png")
-        assert self.browser.violations() == []
+        violations = self.browser.violations()
+        assert not violations, violations
         assert self.browser.complaints() == []
         assert self.browser.overflow() <= 0
 
@@ -119,8 +120,35 @@ class Journey:
 
     def download(self) -> Path:
         """Take the restored photo along."""
-        self.browser.press("Download")
+        self.browser.one("#result a[download]").click()
         return self.browser.downloaded()
+
+    def models(self, steps: int) -> Path:
+        """Train once more, go back to the first model, take it along, and delete the other one."""
+        rows = ".model"
+        assert len(self.browser.all(rows)) == 1
+        self.browser.fill("Steps, if not as many as above", str(steps))
+        self.browser.press("Train again")
+        self.browser.until(lambda: len(self.browser.all(rows)) == 2, "second model", 240)
+        assert "In use" in self.browser.all(rows)[0].text
+        self.browser.press("Use it")
+        self.browser.until(lambda: "In use" in self.browser.all(rows)[1].text, "first model in use")
+        self.look("models")
+        self.browser.all(f"{rows} a")[1].click()
+        taken = self.browser.downloaded()
+        self.browser.all(f"{rows} button.quiet")[0].click()
+        self.browser.press("Delete it")
+        self.browser.until(lambda: len(self.browser.all(rows)) == 1, "one model left")
+        assert "In use" in self.browser.one(rows).text
+        return taken
+
+    def how(self) -> None:
+        """Read how it works, and come back."""
+        self.browser.press("How it works")
+        self.browser.reads("What does the likeness say?")
+        self.look("how")
+        self.browser.driver.back()
+        self.browser.reads("Photos of this person")
 
     def jobs(self, name: str) -> None:
         """See the jobs and their history."""

@@ -1,46 +1,18 @@
 """The studio, as a person uses it: `idprefer serve` as a process, and Chromium in front of it."""
 
-import re
-import signal
-import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
 from core.images import encode_photo
+from tests.serving import MINI, ROOT, serving
 from tests.studio.browser import DESKTOP, PHONE, browsing
 from tests.studio.journey import Album, Journey
 from tests.tiny_bundle import photo_of, write_whole_bundle
 
-ROOT = Path(__file__).parents[2]
-MINI = ROOT / "bundles" / "mini"
 PORTRAITS = ROOT / "cli" / "demo_photos"
 SCREENS = ROOT / ".work" / "studio"
-
-
-@contextmanager
-def serving(data: Path, bundle: Path) -> Iterator[tuple[str, str]]:
-    """Serve on a fresh folder; yields the address and the key that was printed."""
-    command = [sys.executable, "-m", "cli.app", "serve", "--data", str(data), "--bundle", str(bundle), "--port", "0"]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
-        assert process.stdout is not None
-        printed = ""
-        for line in process.stdout:
-            printed += line
-            if line.startswith("Ctrl-C"):
-                break
-        found = re.search(r"studio +http://localhost:(\d+)/(?s:.*)(idr_live_\w+)", printed)
-        assert found, printed
-        try:
-            yield f"http://127.0.0.1:{found.group(1)}/", found.group(2)
-        finally:
-            process.send_signal(signal.SIGINT)
-            code = process.wait(60)
-    assert code == 0
 
 
 def tiny_album(folder: Path) -> Album:
@@ -69,12 +41,14 @@ def test_the_whole_journey(tmp_path: Path) -> None:
     """From the printed key to the signed receipt of the erasure, by clicking, and nothing serious by axe-core."""
     write_whole_bundle(tmp_path / "bundle")
     album = tiny_album(tmp_path)
-    with serving(tmp_path / "data", tmp_path / "bundle") as (address, key), browsing(tmp_path / "browser") as browser:
-        journey = Journey(browser, address, tmp_path / "pictures")
-        journey.sign_in(key)
+    with serving(tmp_path / "data", tmp_path / "bundle") as served, browsing(tmp_path / "browser") as browser:
+        journey = Journey(browser, served.address, tmp_path / "pictures")
+        journey.sign_in(served.key)
         journey.add_person("Ada Lovelace")
         journey.add_photos(album)
         journey.train(steps=12)
+        assert journey.models(steps=2).suffix == ".safetensors"
+        journey.how()
         journey.restore(album.bad)
         journey.choose_face(2)
         journey.compare()
@@ -100,12 +74,13 @@ def test_the_journey_with_faces(tmp_path: Path, screen: str, size: tuple[int, in
     pictures = SCREENS / f"{screen}-{'dark' if dark else 'light'}"
     album = portrait_album(tmp_path)
     browser_folder = tmp_path / "browser"
-    with serving(tmp_path / "data", MINI) as (address, key), browsing(browser_folder, size, dark) as browser:
-        journey = Journey(browser, address, pictures)
-        journey.sign_in(key)
+    with serving(tmp_path / "data", MINI) as served, browsing(browser_folder, size, dark) as browser:
+        journey = Journey(browser, served.address, pictures)
+        journey.sign_in(served.key)
         journey.add_person("Dwight Evans")
         journey.add_photos(album)
         journey.train()
+        journey.how()
         journey.restore(album.bad)
         journey.compare()
         assert journey.download().stat().st_size > 0

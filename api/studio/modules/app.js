@@ -1,6 +1,7 @@
 /** The studio, put together: a session, and the page that the address names. */
 
 import { byId, fill, h } from "./dom.js";
+import { showHow } from "./how.js";
 import { Problem } from "./http.js";
 import { showJobs } from "./jobs.js";
 import { notice } from "./notices.js";
@@ -15,7 +16,10 @@ const PAGES = [
   [/^#\/new$/, showNewPerson],
   [/^#\/people\/([\w-]+)$/, showPerson],
   [/^#\/jobs$/, showJobs],
+  [/^#\/how$/, showHow],
 ];
+
+const NAMED = ["#/jobs", "#/how"]; // pages with a link of their own; all others belong to the people
 
 const main = byId("main");
 let leaving = new AbortController(); // ends whatever the page before still does
@@ -64,9 +68,9 @@ function arrive(place) {
   document.title = `${title?.textContent ?? "Studio"} \u00b7 ID-PreFeR`;
   title?.focus({ preventScroll: true });
   window.scrollTo(0, 0);
+  const here = NAMED.includes(location.hash) ? location.hash : "#/";
   for (const link of document.querySelectorAll("header nav a")) {
-    const here = link.getAttribute("href") === "#/jobs" ? location.hash === "#/jobs" : location.hash !== "#/jobs";
-    if (here) link.setAttribute("aria-current", "page");
+    if (link.getAttribute("href") === here) link.setAttribute("aria-current", "page");
     else link.removeAttribute("aria-current");
   }
 }

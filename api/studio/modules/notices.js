@@ -4,6 +4,8 @@ import { byId, fill, h, say } from "./dom.js";
 import { Problem } from "./http.js";
 import { sentence, whatToDo } from "./words.js";
 
+const FOR_PROGRAMS = ["unauthenticated", "csrf_required"]; // codes whose details speak of headers
+
 /**
  * Return a notice that says what was refused, why, and what to do.
  * @param {unknown} error
@@ -16,7 +18,7 @@ export function notice(error) {
     "div",
     { class: "notice bad", role: "alert" },
     h("p", {}, h("strong", {}, sentence(error.title)), advice && ` ${advice}`),
-    h("p", { class: "small" }, sentence(error.message)),
+    !FOR_PROGRAMS.includes(error.code) && h("p", { class: "small" }, sentence(error.message)),
     error.requestId && h("p", { class: "small faint" }, "Request ", h("code", {}, error.requestId)),
   );
 }

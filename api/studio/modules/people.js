@@ -68,6 +68,7 @@ function nobody() {
     h("h2", {}, "Nobody is here yet"),
     h("p", {}, "Begin with a person who agreed to it, and about five photos of them. The photos need not be good."),
     h("a", { class: "button primary", href: "#/new" }, "Add the first person"),
+    h("a", { href: "#/how" }, "How it works"),
   );
 }
 

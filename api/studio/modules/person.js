@@ -5,6 +5,7 @@ import { all, ask } from "./http.js";
 import { consentFields, livePurposes, record } from "./consent.js";
 import { farewell } from "./farewell.js";
 import { History } from "./history.js";
+import { Models } from "./models.js";
 import { busy } from "./notices.js";
 import { badge, initial } from "./people.js";
 import { Photos } from "./photos.js";
@@ -67,10 +68,11 @@ async function parts(person, consents) {
   if (!live.has("train") && !live.has("restore")) return [askConsent(person), end];
   const history = new History(person);
   const restoring = new Restoring(person, () => history.load());
-  const training = new Training(person);
+  const models = new Models(person);
+  const training = new Training(person, () => models.load());
   const photos = new Photos(person, (count) => training.allow(count));
-  await Promise.all([photos.load(), training.load(), history.load()]);
-  return [photos.element, training.element, restoring.element, history.element, end];
+  await Promise.all([photos.load(), training.load(), history.load(), models.load()]);
+  return [photos.element, training.element, models.element, restoring.element, history.element, end];
 }
 
 /** @param {Person} person */

@@ -4,7 +4,7 @@ import { fill, h, say } from "./dom.js";
 import { dropZone } from "./drop.js";
 import { pause } from "./follow.js";
 import { all, ask } from "./http.js";
-import { attempt, confirmed, notice } from "./notices.js";
+import { attempt, busy, confirmed, notice } from "./notices.js";
 import { section } from "./person.js";
 import { reason, sentence } from "./words.js";
 
@@ -121,11 +121,7 @@ export class Photos {
 
   /** @param {any} photo */
   judged(photo) {
-    say(
-      photo.state === "accepted"
-        ? "A photo was accepted."
-        : `A photo is not used: ${photo.reasons.map(reason).join(", ")}.`,
-    );
+    say(spoken(photo));
     this.count();
     this.person.refresh();
   }
@@ -155,7 +151,26 @@ export class Photos {
     this.known.set(photo.id, { photo, card, source });
     card.dataset.state = photo.state;
     const name = photo.filename ?? "photo";
-    fill(card, picture(source, name), h("div", { class: "about" }, ...verdict(photo)), this.removal(photo, name));
+    const again = photo.state === "failed" && this.again(photo, name);
+    fill(card, picture(source, name), h("div", { class: "about" }, ...verdict(photo), again), this.removal(photo, name));
+  }
+
+  /**
+   * Return a button that has a photo judged again whose judging failed.
+   * @param {any} photo
+   * @param {string} name
+   */
+  again(photo, name) {
+    const button = h("button", { type: "button", class: "plain", "aria-label": `Try again to check ${name}` }, "Try again");
+    button.addEventListener("click", () =>
+      busy(button, this.problems, async () => {
+        await ask("POST", `/v1/jobs/${photo.job_id}/retry`, { signal: this.person.signal });
+        const { card, source } = this.known.get(photo.id);
+        this.show({ ...photo, state: "checking" }, card, source);
+        this.awaitVerdicts();
+      }),
+    );
+    return button;
   }
 
   /**
@@ -188,8 +203,18 @@ function picture(source, name) {
 }
 
 /** @param {any} photo */
+function spoken(photo) {
+  if (photo.state === "accepted") return "A photo was accepted.";
+  if (photo.state === "failed") return "A photo could not be checked. You can try again.";
+  return `A photo is not used: ${photo.reasons.map(reason).join(", ")}.`;
+}
+
+/** @param {any} photo */
 function verdict(photo) {
   if (photo.state === "checking") return [h("p", { class: "busy" }, "Being looked at\u2026")];
+  if (photo.state === "failed") {
+    return [h("p", { class: "verdict no" }, "Not checked"), h("p", { class: "small" }, "Not the photo's fault.")];
+  }
   if (photo.state === "rejected") {
     return [
       h("p", { class: "verdict no" }, "Not used"),

@@ -11,11 +11,15 @@ import { duration } from "./words.js";
 
 /** @typedef {import("./person.js").Person} Person */
 
-/** The training of one person. */
+/** The training of one person; `trained` is told of each that succeeded. */
 export class Training {
-  /** @param {Person} person */
-  constructor(person) {
+  /**
+   * @param {Person} person
+   * @param {() => Promise<void>} trained
+   */
+  constructor(person, trained) {
     this.person = person;
+    this.trained = trained;
     this.photos = 0;
     this.running = false;
     this.problems = h("div");
@@ -89,7 +93,9 @@ export class Training {
     await this.person.refresh();
     this.settle();
     view.end(ended);
-    if (fresh && ended.state === "succeeded") say(`The training of ${this.person.name} is done.`);
+    if (!fresh || ended.state !== "succeeded") return;
+    await this.trained();
+    say(`The training of ${this.person.name} is done.`);
   }
 }
 

@@ -120,6 +120,16 @@ export function when(moment) {
   return MOMENT.format(new Date(moment));
 }
 
+const SECOND = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium" });
+
+/**
+ * Return a moment to the second, where two things may be of the same minute.
+ * @param {string} moment
+ */
+export function exactly(moment) {
+  return SECOND.format(new Date(moment));
+}
+
 /**
  * Return a length of time, as short as it can be said.
  * @param {number} seconds
