@@ -138,6 +138,8 @@ def _framework(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     if isinstance(error.__cause__, Refusal):  # the framework wraps what reading the body raises
         return problem(request, error.__cause__)
+    if error.__cause__ is not None and _disk_is_full(error.__cause__):
+        return _no_room(request)
     code = _BY_STATUS.get(error.status_code, "internal" if error.status_code >= 500 else "invalid_request")
     detail = _ADVICE.get(code, "{}").format(_text(str(error.detail)))
     headers = {"Allow": _methods(request)} if code == "method_not_allowed" else error.headers or {}
@@ -181,12 +183,20 @@ def _locked(request: Request, error: Exception) -> Response:
     return problem(request, Refusal("busy", detail))
 
 
+def _disk_is_full(error: BaseException) -> bool:
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+
+
+def _no_room(request: Request) -> Response:
+    log.error("disk_full", path=request.url.path)
+    detail = "got a disk of ours that is full, wanted room for what was sent; try later, and tell your operator"
+    return problem(request, Refusal("no_room", detail))
+
+
 def broken(request: Request, error: Exception) -> Response:
     """Answer a bug of ours: the log knows what happened, the caller gets an id to name; a full disk is no bug."""
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        log.error("disk_full", path=request.url.path)
-        detail = "got a disk of ours that is full, wanted room for what was sent; try later, and tell your operator"
-        return problem(request, Refusal("no_room", detail))
+    if _disk_is_full(error):
+        return _no_room(request)
     log.error("request_failed", path=request.url.path, exc_info=error)
     detail = "got a failure on our side; wanted none; try again and name the request_id when you report it"
     return problem(request, Refusal("internal", detail))

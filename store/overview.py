@@ -82,7 +82,7 @@ def worker_states(session: Session) -> Mapping[str, int]:
     state = case((Worker.draining, "draining"), else_=Worker.state)
     found = select(state, func.count()).where(age(Worker.last_seen_at) < LOST_AFTER_SECONDS).group_by(state)
     with acting_as(session, "operator"):
-        return counts | {str(state): count for state, count in session.execute(found).tuples()}
+        return counts | {str(state): count for state, count in session.execute(found)}
 
 
 def failures(session: Session, seconds: float = HOUR_SECONDS) -> Sequence[Shown]:
@@ -105,7 +105,7 @@ def waits(session: Session) -> Mapping[str, Sequence[float]]:
     since = ids.first_id("job", time.time() - RECENT_SECONDS)  # ids sort by time, and have an index of their own
     found = select(Job.kind, waited).where(Job.id > since, Job.started_at >= Job.queued_at)
     with acting_as(session, "operator"):
-        rows = session.execute(found.order_by(Job.id.desc()).limit(_SAMPLE)).tuples().all()
+        rows = session.execute(found.order_by(Job.id.desc()).limit(_SAMPLE)).all()
     return {lane: sorted(seconds for kind, seconds in rows if kind == lane) for lane in LANES}
 
 

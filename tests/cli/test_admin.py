@@ -52,7 +52,11 @@ def test_keys(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_queues_jobs_and_workers(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """An idle house has three empty lanes, no jobs and no workers."""
-    lanes = asked(capsys, data, "queues")
+    found = asked(capsys, data, "queues")
+    lanes = found["lanes"]
+    assert found["troubles"] == []
+    assert (found["first_waiting"], found["workers"], found["failed_last_hour"]) == (None, [], [])
+    assert found["storage"]["ready"]
     assert [(lane["kind"], lane["queued"], lane["running"]) for lane in lanes] == [
         ("assess", 0, 0), ("restore", 0, 0), ("train", 0, 0),
     ]  # fmt: skip
