@@ -1,6 +1,7 @@
 """The numbers of one process, and the queues' as the database has them; labels are bounded: no tenants, no ids."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Histogram
@@ -81,9 +82,7 @@ def _keyed(counts: Mapping[str, int]) -> Mapping[tuple[str, ...], int]:
     return {(name,): count for name, count in counts.items()}
 
 
-def _gauge(
-    name: str, meaning: str, labels: Sequence[str], values: Mapping[tuple[str, ...], float]
-) -> GaugeMetricFamily:
+def _gauge(name: str, meaning: str, labels: Sequence[str], values: Mapping[Any, float]) -> GaugeMetricFamily:
     gauge = GaugeMetricFamily(name, meaning, labels=labels)
     for label, value in values.items():
         gauge.add_metric(label, value)

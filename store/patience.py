@@ -10,7 +10,6 @@ from typing import Any, TypeVar
 
 import psycopg
 from sqlalchemy import Engine, event
-from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.pool import ConnectionPoolEntry
 
 T = TypeVar("T")
@@ -76,19 +75,19 @@ class _Door:
         connection.patience_seconds = self._ping_seconds
         return connection
 
-    def remember(self, connection: DBAPIConnection, record: ConnectionPoolEntry) -> None:
+    def remember(self, connection: object, record: ConnectionPoolEntry) -> None:
         """Remember a silence when the connection that met it is closed."""
         if isinstance(connection, ImpatientConnection):
             self._silent_at = max(self._silent_at, connection.silent_at)
 
-    def doubt(self, connection: DBAPIConnection | None, record: ConnectionPoolEntry) -> None:
+    def doubt(self, connection: object, record: ConnectionPoolEntry) -> None:
         """Expect little of a connection that lies idle: the server may be gone when it is used next."""
         if isinstance(connection, ImpatientConnection):
             connection.patience_seconds = self._ping_seconds
             self.remember(connection, record)
 
 
-def _trust(connection: DBAPIConnection, record: ConnectionPoolEntry, proxy: object) -> None:
+def _trust(connection: object, record: ConnectionPoolEntry, proxy: object) -> None:
     """Give a connection that has answered the time that statements take."""
     if isinstance(connection, ImpatientConnection):
         connection.patience_seconds = STATEMENT_SECONDS

@@ -23,7 +23,7 @@ OURS = {"migrate", "api", "housekeeping", "worker", "worker-cpu"}
 def test_the_schema() -> None:
     """The file is what the compose specification allows."""
     checker = Path(sys.executable).with_name("check-jsonschema")
-    command = [checker, "--builtin-schema", "vendor.compose-spec", ROOT / "docker-compose.yml"]
+    command = [str(checker), "--builtin-schema", "vendor.compose-spec", str(ROOT / "docker-compose.yml")]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout
 

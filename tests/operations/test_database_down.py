@@ -5,7 +5,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import httpx2
@@ -89,13 +89,13 @@ def refusals(tenant: Tenant, identity_id: str) -> list[tuple[httpx2.Response, fl
 
 @pytest.mark.parametrize("trouble", [stopped, hanging])
 def test_refused_at_once_and_healed_soon(
-    service: Service, postgres: OwnServer, trouble: Callable[[OwnServer], "contextmanager[None]"]
+    service: Service, postgres: OwnServer, trouble: Callable[[OwnServer], AbstractContextManager[None]]
 ) -> None:
     """Without its database every request is 503 with Retry-After within two seconds; ten seconds after, all is well."""
     tenant = service.tenant()
     identity_id = tenant.identity()
     reference_id = tenant.reference(identity_id)["id"]
-    with trouble(postgres):  # type: ignore[attr-defined]
+    with trouble(postgres):
         for answer, seconds in refusals(tenant, identity_id):
             assert answer.status_code == 503, answer.text
             assert answer.json()["retryable"]
