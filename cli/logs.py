@@ -29,3 +29,4 @@ def set_up(settings: Settings) -> None:
     name = structlog.stdlib.add_logger_name
     handler.setFormatter(structlog.stdlib.ProcessorFormatter(processor=last, foreign_pre_chain=[*shared, name]))
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
+    logging.captureWarnings(not person)

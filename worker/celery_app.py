@@ -44,7 +44,14 @@ def run(settings: Settings, options: WorkerOptions, processes: int) -> None:
     signals.worker_shutting_down.connect(node.tell_children, weak=False)
     queues = ",".join(QUEUES.values())
     app.worker_main(
-        ["worker", "--pool=prefork", f"--concurrency={processes}", f"--queues={queues}", "--loglevel=WARNING"]
+        [
+            "--quiet",
+            "worker",
+            "--pool=prefork",
+            f"--concurrency={processes}",
+            f"--queues={queues}",
+            "--loglevel=WARNING",
+        ]
         + ["--without-gossip", "--without-mingle", "--without-heartbeat"]
     )
 
@@ -59,6 +66,7 @@ def new_app(redis_url: str) -> Celery:
         task_acks_late=False,  # a bell that was heard need not ring again: the ledger remembers
         worker_prefetch_multiplier=1,
         worker_hijack_root_logger=False,
+        worker_redirect_stdouts=False,  # our log lines are JSON as they are
         worker_enable_remote_control=False,
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
