@@ -6,7 +6,6 @@ from functools import partial
 from pathlib import Path
 
 from fastapi import FastAPI
-from fastapi.routing import APIRoute
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import FileResponse
@@ -54,7 +53,7 @@ def create_app(parts: Parts) -> FastAPI:
         redoc_url=None,
         redirect_slashes=False,  # a redirect would name the host that the caller says this is
         lifespan=_lifespan,
-        generate_unique_id_function=_operation_id,
+        routes=[route for module in _ROUTES for route in module.routes.routes],  # looked through once per request
         middleware=[
             Middleware(Envelope, metrics=parts.metrics),
             Middleware(HeadAsGet),
@@ -64,8 +63,6 @@ def create_app(parts: Parts) -> FastAPI:
     app.state.parts = parts
     errors.install(app)
     app.add_exception_handler(Replay, again)
-    for module in _ROUTES:
-        app.include_router(module.routes)
     _add_studio(app)
     describe(app)
     return app
@@ -90,7 +87,3 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         yield
     await parts.limiter.close()
     parts.close()
-
-
-def _operation_id(route: APIRoute) -> str:
-    return route.name

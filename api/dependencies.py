@@ -1,11 +1,14 @@
 """What endpoints ask for: the application's parts, the key at work, one transaction, one effect per key."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import wraps
+from inspect import signature
 from typing import Annotated, Any, TypeVar, cast
 
+from anyio import to_thread
 from fastapi import Depends, Header, Request
 from sqlalchemy.orm import Session
 
@@ -81,14 +84,22 @@ def working(request: Request, *, read_only: bool = False) -> Iterator[Work]:
         parts.doorbell.wake(kind)
 
 
-def _transaction(request: Request) -> Iterator[Work]:
-    with working(request, read_only=request.method == "GET") as work:
-        yield work
+async def _request(request: Request) -> Request:
+    return request
 
 
-PartsOf = Annotated[Parts, Depends(parts_of)]
-Key = Annotated[Principal, Depends(principal_of)]
-Tx = Annotated[Work, Depends(_transaction, scope="function")]
+async def _parts(request: Request) -> Parts:
+    return parts_of(request)
+
+
+async def _principal(request: Request) -> Principal:
+    return principal_of(request)
+
+
+PartsOf = Annotated[Parts, Depends(_parts)]
+Key = Annotated[Principal, Depends(_principal)]
+Tx = Annotated[Work, Depends(_request)]
+"""What an endpoint's `work` is; `in_one_transaction` makes it of the request."""
 IdempotencyKey = Annotated[
     str | None,
     Header(min_length=1, max_length=200, pattern=r"^[!-~]+$", description="Equal requests with it have one effect."),
@@ -110,11 +121,32 @@ def begin(work: Work, key: str | None) -> OneEffect:
     raise Replay(Answer(earlier.status, earlier.body, earlier.headers or {}, replayed=True))
 
 
-def _begin(work: Tx, idempotency_key: IdempotencyKey = None) -> OneEffect:
-    return begin(work, idempotency_key)
+async def _key(idempotency_key: IdempotencyKey = None) -> str | None:
+    return idempotency_key
 
 
-Once = Annotated[OneEffect, Depends(_begin)]
+Once = Annotated[OneEffect, Depends(_key)]
+"""What an endpoint's `once` is, beside `work`; `in_one_transaction` makes it of the header."""
+
+
+def in_one_transaction(endpoint: Callable[..., Any]) -> Callable[..., Any]:
+    """Let an endpoint that asks for `work` run from the transaction's begin to its commit by one call in a thread."""
+    if "work" not in signature(endpoint).parameters:
+        return endpoint
+
+    def run(arguments: dict[str, Any]) -> Any:
+        request: Request = arguments["work"]
+        with working(request, read_only=request.method == "GET") as work:
+            given: dict[str, Any] = {"work": work}
+            if "once" in arguments:
+                given["once"] = begin(work, arguments["once"])
+            return endpoint(**{**arguments, **given})
+
+    @wraps(endpoint)
+    async def run_in_thread(**arguments: Any) -> Any:
+        return await to_thread.run_sync(run, arguments)
+
+    return run_in_thread
 
 
 def own(work: Work, model: type[Row], row_id: str) -> Row:

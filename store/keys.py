@@ -5,8 +5,9 @@ import hmac
 import re
 import secrets
 from collections.abc import Sequence
+from functools import cache
 
-from sqlalchemy import and_, or_, select, text, update
+from sqlalchemy import Executable, and_, bindparam, or_, select, text, update
 from sqlalchemy.orm import Session
 
 from store.columns import age, now
@@ -41,17 +42,20 @@ def by_token(session: Session, token: str) -> ApiKey | None:
 
 def by_id(session: Session, key_id: str) -> ApiKey | None:
     """Return a live key of a tenant that is not suspended, in a transaction of no tenant."""
-    if session.get_bind().dialect.name == "postgresql":
-        known = select(ApiKey).from_statement(text("SELECT * FROM idprefer_authenticate(:id)").bindparams(id=key_id))
-    else:
-        live = and_(
-            ApiKey.revoked_at.is_(None),
-            or_(ApiKey.expires_at.is_(None), ApiKey.expires_at > now()),
-            TenantShare.suspended.is_(False),
-        )
-        known = select(ApiKey).join(TenantShare, TenantShare.tenant_id == ApiKey.tenant_id)
-        known = known.where(ApiKey.id == key_id, live)
-    return session.scalars(known).one_or_none()
+    return session.scalars(_live_key(session.get_bind().dialect.name), {"id": key_id}).one_or_none()
+
+
+@cache  # every request asks this: to put the statement together takes longer than to run it
+def _live_key(dialect: str) -> Executable:
+    if dialect == "postgresql":
+        return select(ApiKey).from_statement(text("SELECT * FROM idprefer_authenticate(:id)"))
+    live = and_(
+        ApiKey.revoked_at.is_(None),
+        or_(ApiKey.expires_at.is_(None), ApiKey.expires_at > now()),
+        TenantShare.suspended.is_(False),
+    )
+    known = select(ApiKey).join(TenantShare, TenantShare.tenant_id == ApiKey.tenant_id)
+    return known.where(ApiKey.id == bindparam("id"), live)
 
 
 def seen(session: Session, tenant_id: str, key_id: str) -> None:

@@ -2,9 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from functools import cache
 from typing import Any, TypeVar
 
-from sqlalchemy import ColumnElement, func, select, text
+from sqlalchemy import ColumnElement, Select, bindparam, func, select, text
 from sqlalchemy.orm import Session
 
 from store.columns import Owned, Removable
@@ -19,22 +20,33 @@ def one(session: Session, model: type[Row], tenant_id: str, row_id: str) -> Row 
     """Return the tenant's row of this id, or None; Gone where only its tombstone is left."""
     if len(row_id) > _LONGEST_ID or "\0" in row_id:
         return None
-    row = session.get(model, {"tenant_id": tenant_id, "id": row_id})
+    row = session.scalars(_by_id(model), {"tenant_id": tenant_id, "id": row_id}).one_or_none()
     if row is not None and is_tombstone(row):
         raise Gone(f"got the id of a {model.__name__.lower()} that has been deleted, wanted one that is there")
     return row
+
+
+@cache  # asked by nearly every request: to put the statement together takes longer than to run it
+def _by_id(model: type[Row]) -> Select[Row]:
+    return select(model).where(model.tenant_id == bindparam("tenant_id"), model.id == bindparam("id"))
 
 
 def rows(
     session: Session, model: type[Row], tenant_id: str, limit: int, after: str | None = None, **equal: Any
 ) -> Sequence[Row]:
     """Return limit + 1 rows of the tenant at most, newest first, from after an id on, without tombstones."""
-    found = select(model).where(model.tenant_id == tenant_id).order_by(model.id.desc()).limit(limit + 1)
-    if after is not None:
-        found = found.where(model.id < after)
-    for name, value in equal.items():
-        found = found.where(getattr(model, name) == value)
-    return session.scalars(found.where(*_present(model))).all()
+    found = _page(model, after is not None, tuple(sorted(equal)))
+    return session.scalars(found, {**equal, "tenant_id": tenant_id, "after": after, "at_most": limit + 1}).all()
+
+
+@cache
+def _page(model: type[Row], goes_on: bool, equal: tuple[str, ...]) -> Select[Row]:
+    found = select(model).where(model.tenant_id == bindparam("tenant_id"), *_present(model))
+    if goes_on:
+        found = found.where(model.id < bindparam("after"))
+    for name in equal:
+        found = found.where(getattr(model, name) == bindparam(name))
+    return found.order_by(model.id.desc()).limit(bindparam("at_most"))
 
 
 def faces(session: Session, restoration: Restoration) -> Sequence[RestorationFace]:
@@ -51,8 +63,14 @@ def job_events(session: Session, tenant_id: str, job_id: str, after: int) -> Seq
 
 def waiting_before(session: Session, job: Job) -> int:
     """Return how many of the tenant's own jobs of this kind are to start before this one."""
-    mine = (Job.tenant_id == job.tenant_id, Job.kind == job.kind, Job.state == "queued", Job.queued_at < job.queued_at)
-    return session.scalar(select(func.count()).where(*mine)) or 0
+    given = {"tenant_id": job.tenant_id, "kind": job.kind, "queued_at": job.queued_at}
+    return session.scalar(_waiting_before(), given) or 0
+
+
+@cache
+def _waiting_before() -> Select[int]:
+    mine = (Job.tenant_id == bindparam("tenant_id"), Job.kind == bindparam("kind"), Job.state == "queued")
+    return select(func.count()).where(*mine, Job.queued_at < bindparam("queued_at"))
 
 
 def pulses(session: Session, job_ids: Sequence[str]) -> Mapping[str, tuple[int, str]]:

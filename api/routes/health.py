@@ -9,10 +9,10 @@ from pydantic import BaseModel
 
 from api.dependencies import PartsOf
 from api.errors import Refusal
-from api.routes.routing import PROBLEMS
+from api.routes.routing import PROBLEMS, operation_id
 
 _PATIENCE_SECONDS = 1.8
-routes = APIRouter(tags=["health"], responses=PROBLEMS)
+routes = APIRouter(tags=["health"], responses=PROBLEMS, generate_unique_id_function=operation_id)
 _METRICS: dict[int | str, dict[str, Any]] = {
     200: {"description": "Prometheus text.", "content": {"text/plain": {"schema": {"type": "string"}}}}
 }
