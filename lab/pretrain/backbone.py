@@ -21,10 +21,10 @@ from lab.pretrain.pool import Pool
 
 _IDENTITY_DROPPED = 0.15
 _CAPTIONED_SHARP = 0.3  # of the clean targets
-_CONTROLLED = 0.7
-_LOWER, _LOWER_SHARE = 0.6, 0.8  # of the schedule, and of the examples noised no further than that
+_CONTROLLED = 0.8
+_LOWER, _LOWER_SHARE = 0.45, 0.85  # of the schedule, and of the examples noised no further than that
 # From this share of the run on, some of the examples' x0-hat must also have the right face, so that [V] is heeded.
-_FACES_FROM, _FACES, _FACES_EVERY, _FACES_WEIGHT = 0.15, 8, 2, 0.2
+_FACES_FROM, _FACES, _FACES_EVERY, _FACES_WEIGHT = 0.15, 8, 1, 0.3
 _EMBEDDING_NOISE = 0.25  # standard deviation, relative: [V] must mean a neighbourhood, not one photo
 
 
