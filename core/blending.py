@@ -40,5 +40,6 @@ def believed(scores: Sequence[float], detail_kept: float) -> list[float]:
     detail_kept: 0 = colours only, whatever the score; 1 = as far as the score allows; above it further.
     """
     floor = math.log(COLOUR_SIGMA)
-    found = np.interp(scores, list(_BELIEVED), [math.log(sigma) for sigma in _BELIEVED.values()])
+    trusted = np.nan_to_num(scores, nan=0.0)  # what cannot be judged is trusted least
+    found = np.interp(trusted, list(_BELIEVED), [math.log(sigma) for sigma in _BELIEVED.values()])
     return [math.exp(floor + detail_kept * (value - floor)) for value in found.tolist()]
