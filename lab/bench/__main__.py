@@ -24,6 +24,7 @@ from lab.bench.clock import Took
 from lab.bench.counting import best_rate
 from lab.bench.full_size import peak_gib
 from lab.bench.levers import training_levers
+from lab.bench.mixed import mixed_batch
 from lab.bench.random_bundle import random_backbone
 from lab.bench.workloads import (
     FULL_SIZE,
@@ -83,6 +84,7 @@ def _parts(
     if made:
         for faces in _BATCHES:
             yield f"restore {faces}", partial(_restored, backbone, made[0], workload, faces, repeats)
+        yield "mixed batch", lambda: [mixed_batch(backbone, made[0], workload.restore, repeats)]
         yield "swap", lambda: [adapter_swap(backbone, made[0], repeats)]
     yield "training steps", lambda: [training_steps(backbone, workload, repeats)]
     if levers and made:

@@ -23,7 +23,7 @@ from lab.bench.plain import PlainRestoration, PlainTraining
 from lab.bench.references import random_references
 
 _SHORT_STEPS = 4  # of training, half of them before the pivot: both loops repeat themselves
-_BEYOND = 2.0  # a cosine that no face reaches, so that guidance never rests
+BEYOND = 2.0  # a cosine that no face reaches, so that guidance never rests
 
 
 @dataclass(frozen=True)
@@ -135,7 +135,7 @@ def adapter_swap(backbone: Backbone, adapter: Adapter, repeats: int) -> Row:
 
 def _restoring(backbone: Backbone, adapter: Adapter, options: RestoreOptions, faces: int) -> Callable[[], object]:
     lq = torch.stack([reference.crop for reference in random_references(backbone, faces)])
-    conditions = [FaceCondition(i, adapter.prompt, adapter, adapter.references[0], _BEYOND) for i in range(faces)]
+    conditions = [FaceCondition(i, adapter.prompt, adapter, adapter.references[0], BEYOND) for i in range(faces)]
     return lambda: sample(backbone, lq, conditions, options)
 
 
