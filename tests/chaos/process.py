@@ -2,6 +2,7 @@
 
 import sys
 from functools import partial
+from unittest.mock import patch
 
 from cli import app, working
 from store import ledger
@@ -11,8 +12,8 @@ from worker.options import WorkerOptions
 def main(lease_seconds: float, arguments: list[str]) -> None:
     """Run a command of the product."""
     ledger.LEASE_SECONDS = lease_seconds
-    working.WorkerOptions = partial(WorkerOptions, beat_seconds=lease_seconds / 3)  # type: ignore[assignment, misc]
-    app.main(arguments)
+    with patch.object(working, "WorkerOptions", partial(WorkerOptions, beat_seconds=lease_seconds / 3)):
+        app.main(arguments)
 
 
 if __name__ == "__main__":
