@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from PIL import Image
 from rich.progress import track
 from torch import Tensor
 
@@ -27,7 +28,7 @@ from core.restoration import PreparedFace, RestoredFace, Wish, restore_faces, to
 from core.training import train_injector
 from lab.evaluate.grids import captioned
 from lab.judges.panel import FaceResJudge
-from lab.pretrain.data import SHOWABLE, Photos, centre_crops, grid_people, load_photos
+from lab.pretrain.data import Photos, centre_crops, grid_people, load_photos
 
 _SEVERITIES = ("medium", "heavy")  # in turn
 
@@ -48,6 +49,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--bundle", type=Path, default=Path("bundles/mini"))
     parser.add_argument("--data", type=Path, required=True, help="the folder of faces that the bundle was trained on")
+    parser.add_argument("--portraits", type=Path, default=Path("cli/demo_photos"))
     parser.add_argument("--judge", type=Path, default=Path(".work/judges/faceres.json"))
     parser.add_argument("--output", type=Path, default=Path(".work/showable"))
     parser.add_argument("--preset", default="fast")
@@ -55,7 +57,7 @@ def main() -> None:
     backbone, judge = load_backbone(arguments.bundle), FaceResJudge(arguments.judge)
     train, restore = TrainOptions.preset(arguments.preset), RestoreOptions.preset(arguments.preset)
     lines, figures = [], []
-    for shown in track(list(shown_people(load_photos(arguments.data))), description="people"):
+    for shown in track(list(shown_people(load_photos(arguments.data), arguments.portraits)), description="people"):
         made = restorations(backbone, shown, train, restore)
         ids = {name: _identity(judge, pixels, shown.truth) for name, pixels in made.items()}
         lines.append(_line(shown, made, ids))
@@ -65,14 +67,26 @@ def main() -> None:
     write_atomically(arguments.output / "showable.json", json.dumps(figures, indent=1).encode())
 
 
-def shown_people(photos: Photos, side: int = 128) -> Iterator[Shown]:
-    """Yield the showable people and the further ones, another photo of each degraded as the input, by fixed seeds."""
-    for number, name in enumerate((*SHOWABLE, *grid_people(photos))):
-        theirs = photos.where([person == name for person in photos.people])
-        reference, truth = centre_crops(theirs.pixels[:2], side)
+def shown_people(photos: Photos, portraits: Path, side: int = 128) -> Iterator[Shown]:
+    """Yield everybody who may be shown, another photo of each degraded as the input, by fixed seeds.
+
+    portraits: a folder of NAME_1.jpg and NAME_2.jpg, the official portraits; further people are those of `photos`.
+    """
+    pairs = [(file.stem.removesuffix("_1"), _portraits_of(file)) for file in sorted(portraits.glob("*_1.jpg"))]
+    for name in grid_people(photos):
+        pairs.append((name, photos.where([person == name for person in photos.people]).pixels[:2]))
+    for number, (name, pixels) in enumerate(pairs):
+        reference, truth = centre_crops(pixels, side)
         severity = _SEVERITIES[number % len(_SEVERITIES)]
         generator = torch.Generator().manual_seed(number)
         yield Shown(name, reference, truth, degrade(truth, draw(generator, severity), generator), severity)
+
+
+def _portraits_of(first: Path) -> Tensor:
+    """Return the two portraits (2, 3, 256, 256) uint8 of a person, whose first file is given."""
+    files = (first, first.with_name(first.name.replace("_1.jpg", "_2.jpg")))
+    pixels = np.stack([np.asarray(Image.open(file).convert("RGB")) for file in files])
+    return torch.from_numpy(pixels).permute(0, 3, 1, 2)
 
 
 def restorations(
