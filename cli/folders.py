@@ -3,10 +3,10 @@
 from pathlib import Path
 
 from core.errors import MissingBundle, NoUsableReference
+from core.photo_limits import PHOTO_ENDINGS
 
 BUNDLES = Path(__file__).parent.parent / "bundles"
 _MANIFEST = "bundle.json"
-_PHOTO_ENDINGS = {".jpg", ".jpeg", ".png", ".webp", ".heic", ".heif"}
 
 
 def bundle_folders() -> list[Path]:
@@ -27,8 +27,8 @@ def photos_in(folder: Path) -> list[Path]:
     """Return the photos of a folder by name; NoUsableReference where there is none."""
     if not folder.is_dir():
         raise NoUsableReference(f"got {folder}, which is no folder; wanted a folder of photos of the one person")
-    photos = sorted(path for path in folder.iterdir() if path.suffix.lower() in _PHOTO_ENDINGS)
+    photos = sorted(path for path in folder.iterdir() if path.suffix.lower() in PHOTO_ENDINGS)
     if not photos:
-        endings = ", ".join(sorted(_PHOTO_ENDINGS))
+        endings = ", ".join(sorted(PHOTO_ENDINGS))
         raise NoUsableReference(f"got {folder}, which holds no photo; wanted at least one of {endings}")
     return photos

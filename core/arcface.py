@@ -126,8 +126,7 @@ def folded(network: IResNet) -> IResNet:
         mean=network.mean,
         scale=network.scale,
     )
-    own = network.state_dict()
-    equal.load_state_dict({name: value for name, value in own.items() if name in equal.state_dict()}, strict=False)
+    equal.load_state_dict(network.state_dict(), strict=False)  # norms that it lacks are folded in below
     pairs: list[tuple[Any, Any, nn.Module]] = [
         (equal.conv1, network.conv1, network.bn1),
         (equal.fc, network.fc, network.features),

@@ -32,6 +32,7 @@ from core.quality import QualityNet, load_quality
 from core.tokens import IdentityProjection, PromptEmbeds, encode_prompt
 
 MANIFEST = "bundle.json"
+CLASS_PROMPT = "class_prompt.safetensors"  # the cached embeds of y*
 # An adapter fits every bundle that shares these: another ControlNet over the same UNet may be plugged in.
 _BASE_PARTS = ("unet/", "text_encoder/", "text_encoder_2/", "tokenizer/", "tokenizer_2/")
 
@@ -111,7 +112,7 @@ class Backbone:
     def class_prompt(self) -> PromptEmbeds:
         """Return the embeds of y*, "a photo of a face": from the bundle's cache, else encoded once."""
         if "class" not in self._prompts:
-            path = self.folder / "class_prompt.safetensors"
+            path = self.folder / CLASS_PROMPT
             if path.exists():
                 stored = load_file(path)
                 prompt = PromptEmbeds(stored["embeds"], stored["pooled"])
@@ -170,10 +171,11 @@ def load_backbone(
     differentiable = torch.float32 if dtype == torch.float16 else dtype
 
     def small(part: str, load: Callable[[Path], nn.Module], file: str = "") -> Any:
-        if not (folder / part).is_dir():
-            return None
         network: Any = load(folder / part / file).eval().requires_grad_(False)
         return network.to(place, torch.float32, memory_format=torch.channels_last)
+
+    def optional(part: str, load: Callable[[Path], nn.Module], file: str = "") -> Any:
+        return small(part, load, file) if (folder / part).is_dir() else None
 
     networks = {
         "unet": UNet2DConditionModel.from_pretrained(folder / "unet", torch_dtype=dtype),
@@ -191,9 +193,9 @@ def load_backbone(
         turns=laid_out(networks, place, layout, int(manifest["resolution"])),
         scheduler=DDIMScheduler.from_pretrained(folder / "scheduler"),
         recognizer=small("faces", _fast_recognizer, "recognition.onnx"),
-        second_recognizer=small("second_recognizer", _fast_recognizer, "recognition.onnx"),
-        quality=small("quality", load_quality),
-        identity_projection=small("identity_projection", load_identity_projection),
+        second_recognizer=optional("second_recognizer", _fast_recognizer, "recognition.onnx"),
+        quality=optional("quality", load_quality),
+        identity_projection=optional("identity_projection", load_identity_projection),
         **networks,
     )
 

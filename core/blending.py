@@ -27,7 +27,7 @@ def blended(backbone: Backbone, x: Tensor, lq: Tensor, options: RestoreOptions) 
         return x
     sigmas = [COLOUR_SIGMA] * len(x)
     if backbone.quality is not None and options.detail_kept > 0:
-        scores = [quality.score for quality in backbone.quality.assess(lq.float().cpu())]
+        scores = [quality.score for quality in backbone.quality.assess(lq.to(backbone.device))]
         sigmas = believed(scores, options.detail_kept)
     change = lq - x
     moved = [low_frequencies(part[None], sigma)[0] for part, sigma in zip(change, sigmas, strict=True)]

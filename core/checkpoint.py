@@ -20,10 +20,15 @@ def pack(parameters: Mapping[str, nn.Parameter], optimizer: torch.optim.Optimize
 def unpack(
     tensors: Mapping[str, Tensor], parameters: Mapping[str, nn.Parameter], optimizer: torch.optim.Optimizer
 ) -> None:
-    """Write what `pack` returned back into the same parameters and optimizer; KeyError for a parameter not in it."""
+    """Write what `pack` returned back into the same parameters and optimizer; KeyError for a parameter not in it.
+
+    Moments come to lie where their parameter does, wherever they were read to; Adam counts its steps in main memory.
+    """
     with torch.no_grad():
         for name, p in parameters.items():
             p.copy_(tensors[f"parameter/{name}"])
-            moments = {key: tensors[f"{key}/{name}"].clone() for key in _MOMENTS if f"{key}/{name}" in tensors}
-            if moments:
-                optimizer.state[p] = moments
+            there = {key: tensors[f"{key}/{name}"] for key in _MOMENTS if f"{key}/{name}" in tensors}
+            if there:
+                optimizer.state[p] = {
+                    key: value.to("cpu" if key == "step" else p.device, copy=True) for key, value in there.items()
+                }

@@ -22,8 +22,8 @@ _THRESHOLD = 0.5
 _REFINED = 12  # faces of a photo, the largest, whose landmarks are read again
 _READINGS = 2  # each starts from the alignment that the one before it gave
 LANDMARK_CROP = 256  # px of the aligned crop in which they are
-LANDMARK_BOX = (59.5, 51.5, 193.5, 230.5)  # where the face lies in it
-MIRRORED = [1, 0, 2, 4, 3]  # which landmark each becomes in a mirror
+LANDMARK_BOX = (59.5, 51.5, 193.5, 230.5)  # where the face lies in it, as detectors box faces
+_MIRRORED = [1, 0, 2, 4, 3]  # which landmark each becomes in a mirror
 _LANDMARKS = "landmark_2d_5"  # insightface's name for a network of five points
 _WITHIN = 0.7  # share of the smaller box at which two finds are one
 _SIZE_COUNTS = 0.05  # of score for twice the area, where two finds are one
@@ -97,8 +97,7 @@ class FaceDetector:
         for _ in range(_READINGS):
             matrix = alignment(face.landmarks, LANDMARK_CROP)
             aligned = crop(pixels, matrix, LANDMARK_CROP)
-            mirrored = self._read(aligned[:, ::-1]) * (-1, 1) + (LANDMARK_CROP, 0)
-            points = (self._read(aligned) + mirrored[MIRRORED]) / 2
+            points = (self._read(aligned) + mirrored(self._read(aligned[:, ::-1]))) / 2
             face = replace(face, landmarks=placed(cv2.invertAffineTransform(matrix), points))
         return face
 
@@ -106,6 +105,11 @@ class FaceDetector:
         """Return the five landmarks (5, 2) of the face that an aligned crop shows, in px of it."""
         bgr = np.ascontiguousarray(aligned[..., ::-1])
         return np.asarray(self._landmarks.get(bgr, InsightFace(bbox=np.array(LANDMARK_BOX))))
+
+
+def mirrored(points: np.ndarray) -> np.ndarray:
+    """Return the five landmarks (5, 2) of an aligned crop as they lie in its mirror image."""
+    return (points * (-1, 1) + (LANDMARK_CROP, 0))[_MIRRORED]
 
 
 def _as_many_threads_as_torch() -> SessionOptions:

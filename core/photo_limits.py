@@ -1,6 +1,7 @@
-"""How large a photo may be that a stranger sends."""
+"""What a photo may be: how large, from a stranger; of which files, in a folder."""
 
 MAX_BYTES = 20 * 2**20
 MAX_PIXELS = 40_000_000
 MIN_SIDE, MAX_SIDE = 32, 8192
 MAX_SCANS = 32  # of a JPEG: cameras write one, progressive files about ten
+PHOTO_ENDINGS = {".jpg", ".jpeg", ".png", ".webp", ".heic", ".heif"}

@@ -1,7 +1,7 @@
 """The main job, and the file to read first: a photo in, the named people in it restored, the same photo out.
 
-    prepare        detect -> match 1:1 to who was named -> align        one photo, any number of people
-    restore_faces  sample -> blend with the input -> evidence -> gate             one batch, of any photos and people
+    prepare        detect -> match 1:1 to who was named -> align          one photo, any number of people
+    restore_faces  sample -> blend with the input -> evidence -> gate     one batch, of any photos and people
     pasted         the difference, back into the photo at its own resolution
 
 Strangers are never touched, and nobody is searched for: a person that the caller names is compared with the faces of

@@ -28,6 +28,16 @@ def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(socket.socket, "connect", local_only)
 
 
+@pytest.fixture(scope="session")
+def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An installation as it is after its first start: to be copied, which is quicker than to migrate again."""
+    from tests.worker.house import build  # here: most tests load no torch
+
+    folder = tmp_path_factory.mktemp("empty") / "house"
+    build(folder).close()
+    return folder
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out the long evidence that already passed on this very code."""
     if config.option.markexpr != "prove":

@@ -16,7 +16,7 @@ from core.arcface import IResNet
 from core.backbone import Backbone, laid_out, read_manifest
 from core.layout import Layout
 from core.precision import compute_dtype
-from lab.pretrain.networks import new_tokenizer
+from lab.pretrain.networks import new_scheduler, new_tokenizer
 
 _RESNET_100 = (3, 13, 30, 3)  # the blocks of the strongest published packs' recognizers
 _BLOCK = 1 << 20  # weights that are drawn; a network repeats them
@@ -86,13 +86,8 @@ def random_backbone(
         manifest=manifest,
         device=place,
         dtype=dtype,
-        scheduler=DDIMScheduler(
-            beta_start=0.00085,
-            beta_end=0.012,
-            beta_schedule="scaled_linear",
-            clip_sample=False,
-            set_alpha_to_one=False,
-            steps_offset=1,
+        scheduler=DDIMScheduler.from_config(
+            new_scheduler().config, prediction_type="epsilon", timestep_spacing="leading"
         ),
         recognizer=recognizer,
         second_recognizer=None,

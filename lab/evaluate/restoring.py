@@ -114,7 +114,7 @@ class Studio:
     ) -> dict[str, Picture]:
         """Restore one batch and write its pictures; returned by the trial's key."""
         start = perf_counter()
-        faces = [self._face(trial, name, whom) for trial, name in batch]
+        faces = [aligned_face(self._backbone, trial.degraded(name), whom, trial.entry.seed) for trial, name in batch]
         pixels, fallbacks = self._pixels(row, faces)
         seconds = (perf_counter() - start) / len(batch)
         pictures = {}
@@ -123,14 +123,6 @@ class Studio:
             write_atomically(path, encode_photo(Photo(shown)))
             pictures[trial.key(name)] = Picture(path, seconds, fallback)
         return pictures
-
-    def _face(self, trial: Trial, name: str, whom: Person | None) -> PreparedFace:
-        """Return an aligned crop as a face ready for the batch."""
-        lq = trial.degraded(name)
-        side = float(lq.shape[-1])
-        embeddings = embed(self._backbone, lq[None])
-        wish = Wish(whom, seed=trial.entry.seed)
-        return PreparedFace(wish, (0.0, 0.0, side, side), np.eye(2, 3), to_pixels(lq), embeddings, None)
 
     def _pixels(self, row: Row, faces: Sequence[PreparedFace]) -> tuple[list[np.ndarray], list[str | None]]:
         """Return what the row makes of faces, and why the gate fell where it did."""
@@ -144,6 +136,13 @@ class Studio:
         x = sample(self._backbone, lq, conditions, row.restore).cpu()
         x = blended(self._backbone, x, lq, row.restore)
         return [to_pixels(face) for face in x], [None] * len(faces)
+
+
+def aligned_face(backbone: Backbone, lq: torch.Tensor, whom: Person | None, seed: int = 0) -> PreparedFace:
+    """Return an aligned crop (3, S, S) in [-1, 1] as a face ready for the batch."""
+    side = float(lq.shape[-1])
+    embeddings = embed(backbone, lq[None])
+    return PreparedFace(Wish(whom, seed=seed), (0.0, 0.0, side, side), np.eye(2, 3), to_pixels(lq), embeddings, None)
 
 
 def write_inputs(people: Sequence[EvaluatedPerson], inputs: Sequence[str], folder: Path) -> int:

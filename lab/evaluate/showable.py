@@ -12,7 +12,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
 from rich.progress import track
 from torch import Tensor
 
@@ -20,15 +19,15 @@ from core.assessment import judged
 from core.backbone import Backbone, load_backbone
 from core.degradation import degrade, draw
 from core.images import Photo, encode_photo, write_atomically
-from core.likeness import embed
 from core.options import RestoreOptions, TrainOptions
 from core.person import Person, person_of_adapter, person_of_references
 from core.references import Reference
-from core.restoration import PreparedFace, RestoredFace, Wish, restore_faces, to_pixels, to_tensor
+from core.restoration import restore_faces, to_pixels, to_tensor
 from core.training import train_injector
 from lab.evaluate.grids import captioned
+from lab.evaluate.restoring import aligned_face
 from lab.judges.panel import FaceResJudge
-from lab.pretrain.data import Photos, centre_crops, grid_people, load_photos
+from lab.pretrain.data import Photos, centre_crops, grid_people, load_photos, read_pixels
 
 _SEVERITIES = ("medium", "heavy")  # in turn
 
@@ -84,9 +83,7 @@ def shown_people(photos: Photos, portraits: Path, side: int = 128) -> Iterator[S
 
 def _portraits_of(first: Path) -> Tensor:
     """Return the two portraits (2, 3, 256, 256) uint8 of a person, whose first file is given."""
-    files = (first, first.with_name(first.name.replace("_1.jpg", "_2.jpg")))
-    pixels = np.stack([np.asarray(Image.open(file).convert("RGB")) for file in files])
-    return torch.from_numpy(pixels).permute(0, 3, 1, 2)
+    return read_pixels([first, first.with_name(first.name.replace("_1.jpg", "_2.jpg"))])
 
 
 def restorations(
@@ -102,18 +99,9 @@ def restorations(
     }
     made = {"input": to_pixels(shown.lq)}
     for name, person in people.items():
-        made[name] = _restored(backbone, shown.lq, person, restore).pixels
+        (result,) = restore_faces(backbone, [aligned_face(backbone, shown.lq, person)], restore)
+        made[name] = result.pixels
     return made
-
-
-def _restored(backbone: Backbone, lq: Tensor, person: Person | None, options: RestoreOptions) -> RestoredFace:
-    """Restore one aligned crop, as served."""
-    side = float(lq.shape[-1])
-    face = PreparedFace(
-        Wish(person), (0.0, 0.0, side, side), np.eye(2, 3), to_pixels(lq), embed(backbone, lq[None]), None
-    )
-    (result,) = restore_faces(backbone, [face], options)
-    return result
 
 
 def _identity(judge: FaceResJudge, pixels: np.ndarray, truth: Tensor) -> float:

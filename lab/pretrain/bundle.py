@@ -10,10 +10,10 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from core.arcface import IResNet, export_onnx
-from core.backbone import MANIFEST, file_sha256
+from core.backbone import CLASS_PROMPT, MANIFEST, file_sha256
 from core.errors import MissingBundle
 from core.quality import QualityNet, save_quality
-from core.tokens import IdentityProjection, encode_prompt
+from core.tokens import IdentityProjection, TextEncoders, encode_prompt
 from lab.pretrain.backbone import BackboneNetworks
 from lab.pretrain.networks import (
     TINY,
@@ -59,18 +59,21 @@ def start_from(networks: BackboneNetworks, bundle: Path) -> None:
 
 def write_backbone(networks: BackboneNetworks, bundle: Path) -> None:
     """Write the denoiser's networks in fp16 diffusers layout, with the cached embeds of y*."""
-    with torch.no_grad():
-        prompt = encode_prompt(networks)
     bundle.mkdir(parents=True, exist_ok=True)
-    save_file(
-        {"embeds": prompt.embeds.float().contiguous(), "pooled": prompt.pooled.float().contiguous()},
-        bundle / "class_prompt.safetensors",
-    )
+    write_class_prompt(networks, bundle)
     for name in ("unet", "controlnet", "text_encoder", "text_encoder_2"):
         _write_half(getattr(networks, name), bundle / name)
     for name in ("tokenizer", "tokenizer_2", "scheduler"):
         getattr(networks, name).save_pretrained(bundle / name)
     write_identity_projection(networks.identity_projection, bundle / "identity_projection")
+
+
+def write_class_prompt(encoders: TextEncoders, bundle: Path) -> None:
+    """Encode y*, "a photo of a face", once, so that serving needs no text encoder."""
+    with torch.no_grad():
+        prompt = encode_prompt(encoders)
+    embeds = {"embeds": prompt.embeds.float().contiguous(), "pooled": prompt.pooled.float().contiguous()}
+    save_file(embeds, bundle / CLASS_PROMPT)
 
 
 def write_identity_projection(projection: IdentityProjection, folder: Path) -> None:

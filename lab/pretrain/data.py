@@ -3,6 +3,7 @@
 import hashlib
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,10 +38,14 @@ class Photos:
 def load_photos(root: Path) -> Photos:
     """Read every photo of `root/photos.json`."""
     entries = json.loads((root / "photos.json").read_text())
-    pixels = np.stack([np.asarray(Image.open(root / e["file"]).convert("RGB")) for e in entries])
-    return Photos(
-        torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous(), tuple(e["person"] for e in entries), tuple(entries)
-    )
+    pixels = read_pixels([root / e["file"] for e in entries])
+    return Photos(pixels, tuple(e["person"] for e in entries), tuple(entries))
+
+
+def read_pixels(files: Sequence[Path]) -> Tensor:
+    """Read pictures of one size into (N, 3, H, W) uint8."""
+    pixels = np.stack([np.asarray(Image.open(file).convert("RGB")) for file in files])
+    return torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous()
 
 
 def grid_people(photos: Photos, count: int = 10) -> tuple[str, ...]:

@@ -4,6 +4,8 @@ The detector's own landmarks are off by a tenth of the eye distance on bad photo
 and nothing else is better at it, and small.
 """
 
+import shutil
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -16,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from core.alignment import crop, ffhq_template, placed, similarity
-from core.faces import LANDMARK_BOX, LANDMARK_CROP, MIRRORED, FaceDetector
+from core.faces import LANDMARK_BOX, LANDMARK_CROP, FaceDetector, mirrored
 from lab.pretrain.detector import detection_figures
 from lab.pretrain.onnx_graph import GraphWriter, Residual, conv_norm
 from lab.pretrain.scenes import Scene, relit, spoilt
@@ -79,8 +81,11 @@ class LandmarkStage:
 
     def evaluate(self) -> dict[str, float]:
         """Return the detector's figures on held-out scenes with this network behind it."""
-        export_landmarks(self._network, self._faces / "landmarks.onnx")
-        return detection_figures(FaceDetector(self._faces), self._held_out)
+        with tempfile.TemporaryDirectory() as name:  # the bundle gets the network when it is done
+            folder = Path(name)
+            shutil.copy(self._faces / "detection.onnx", folder)
+            export_landmarks(self._network, folder / "landmarks.onnx")
+            return detection_figures(FaceDetector(folder), self._held_out)
 
     def _example(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         """Return one face's picture (192, 192, 3) and its points (5, 2) in px of it."""
@@ -89,7 +94,7 @@ class LandmarkStage:
         matrix = similarity(landmarks, _strayed(ffhq_template(LANDMARK_CROP), rng))
         aligned, points = crop(pixels, matrix, LANDMARK_CROP), placed(matrix, landmarks)
         if rng.random() < 0.5:
-            aligned, points = aligned[:, ::-1], (points * (-1, 1) + (LANDMARK_CROP, 0))[MIRRORED]
+            aligned, points = aligned[:, ::-1], mirrored(points)
         picture = Scene(relit(np.ascontiguousarray(aligned), rng), np.array([LANDMARK_BOX]), points[None])
         seen = spoilt(picture, rng) if rng.random() < _SPOILT else picture.pixels
         x0, y0, x1, y1 = LANDMARK_BOX

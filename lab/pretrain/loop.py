@@ -8,12 +8,13 @@ from typing import Any, Protocol
 
 import torch
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from safetensors import safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from core import checkpoint
 from core.precision import compute_dtype
+from lab.pretrain.saved import save_run, saved_run
+
+_CHECKPOINT = "checkpoint.safetensors"
 
 
 @dataclass(frozen=True)
@@ -167,9 +168,7 @@ def _save(
     tensors = checkpoint.pack(parameters, optimizer)
     tensors |= {f"ema/{k}": v for k, v in ema.items()}
     tensors |= {f"buffer/{k}": v.contiguous().clone() for k, v in buffers.items()}
-    partial = workdir / "checkpoint.partial"
-    save_file(tensors, partial, metadata={"steps": str(step)})
-    partial.replace(workdir / "checkpoint.safetensors")
+    save_run(workdir / _CHECKPOINT, tensors, step)
 
 
 def _resume(
@@ -180,12 +179,10 @@ def _resume(
     optimizer: torch.optim.Optimizer,
 ) -> int:
     """Load the checkpoint of `workdir` if there is one; returns the number of steps already done."""
-    path = workdir / "checkpoint.safetensors"
-    if not path.exists():
+    found = saved_run(workdir / _CHECKPOINT)
+    if found is None:
         return 0
-    with safe_open(path, framework="pt") as file:
-        tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118  (not a dict)
-        steps = int(file.metadata()["steps"])
+    tensors, steps = found
     checkpoint.unpack(tensors, parameters, optimizer)
     with torch.no_grad():
         for name, value in ema.items():

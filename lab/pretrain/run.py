@@ -4,10 +4,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import torch
 from diffusers import AutoencoderKL, AutoencoderTiny
-from PIL import Image
 from torch import Tensor
 
 from core.arcface import IResNet, export_onnx, load_recognizer
@@ -17,7 +15,7 @@ from lab.pretrain import autoencoder, bundle, networks
 from lab.pretrain.autoencoder import DecoderStage
 from lab.pretrain.backbone import BackboneStage, FaceOfLatents
 from lab.pretrain.calibration import calibration
-from lab.pretrain.data import centre_crops, load_photos, split
+from lab.pretrain.data import centre_crops, load_photos, read_pixels, split
 from lab.pretrain.detector import DetectorStage
 from lab.pretrain.landmarks import LandmarkNet, LandmarkStage, export_landmarks
 from lab.pretrain.linear_codec import write_linear_encoder
@@ -156,8 +154,7 @@ def _seal(data: Path, folder: Path, work: Path, options: LoopOptions) -> Figures
 def tuning_faces(data: Path) -> tuple[Tensor, list[str]]:
     """Return ArcFace-frame crops (N, 3, 112, 112) in uint8 of the tuning people, person_00 to person_14, and names."""
     files = [f for f in sorted((data / "people").glob("*/*.jpg")) if int(f.parent.name[-2:]) < 15]
-    pixels = np.stack([np.asarray(Image.open(file).convert("RGB")) for file in files])
-    return arcface_crops(torch.from_numpy(pixels).permute(0, 3, 1, 2)), [file.parent.name for file in files]
+    return arcface_crops(read_pixels(files)), [file.parent.name for file in files]
 
 
 def _write_recognizer(recognizer: IResNet, folder: Path) -> None:

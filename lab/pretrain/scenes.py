@@ -15,12 +15,11 @@ import numpy as np
 from PIL import Image
 
 from core.alignment import ffhq_template
+from core.faces import LANDMARK_BOX
 from lab.pretrain.data import Photos
 
 _HELD_OUT_SHARE = 0.1
 _LARGEST = 640  # px: larger photographs are shrunk when they are read
-# A face's box in an aligned crop of 256 px, as the scenes' own boxes lie: x0, y0, x1, y1.
-_CROP_BOX = (59.5, 51.5, 193.5, 230.5)
 
 
 @dataclass(frozen=True)
@@ -45,7 +44,7 @@ def load_scenes(root: Path) -> tuple[list[Scene], list[Scene]]:
 
 def portrait_scenes(photos: Photos) -> list[Scene]:
     """Return aligned crops as photographs of one face each."""
-    box, points = np.array([_CROP_BOX]), ffhq_template(256)
+    box, points = np.array([LANDMARK_BOX]), ffhq_template(256)
     return [
         Scene(
             np.ascontiguousarray(pixels.permute(1, 2, 0).numpy()),

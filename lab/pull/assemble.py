@@ -5,13 +5,9 @@ from typing import Any
 
 import torch
 from diffusers import AutoencoderKL, AutoencoderTiny, ControlNetModel, UNet2DConditionModel
-from safetensors.torch import save_file
 from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
 from core.errors import DamagedBundle
-from core.tokens import PromptEmbeds, encode_prompt
-
-CLASS_PROMPT = "class_prompt.safetensors"
 
 
 def check_parts(folder: Path) -> None:
@@ -31,17 +27,7 @@ def check_parts(folder: Path) -> None:
             raise DamagedBundle(f"{what} is {got}, wanted the UNet's {fitting}; the parts do not belong together")
 
 
-def write_class_prompt(folder: Path) -> None:
-    """Encode y*, "a photo of a face", once, so that serving needs no text encoder."""
-    path = folder / CLASS_PROMPT
-    if path.exists():
-        return
-    with torch.no_grad():
-        prompt = _class_prompt(folder)
-    save_file({"embeds": prompt.embeds.float().contiguous(), "pooled": prompt.pooled.float().contiguous()}, path)
-
-
-class _Encoders:
+class Encoders:
     """The bundle's text encoders and tokenizers, in full precision."""
 
     def __init__(self, folder: Path) -> None:
@@ -51,10 +37,6 @@ class _Encoders:
         self.text_encoder_2: Any = CLIPTextModelWithProjection.from_pretrained(
             folder / "text_encoder_2", dtype=torch.float32
         )
-
-
-def _class_prompt(folder: Path) -> PromptEmbeds:
-    return encode_prompt(_Encoders(folder))
 
 
 def _config(kind: Any, folder: Path) -> dict[str, Any]:

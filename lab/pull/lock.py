@@ -8,6 +8,7 @@ import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from core.images import write_atomically
 from lab.pull.errors import LockMismatch
 from lab.pull.recipes import Recipe
 
@@ -31,10 +32,7 @@ class Lock:
 
     def write(self, path: Path) -> None:
         """Write the file whole or not at all."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(f"{path.name}.partial")
-        partial.write_text(json.dumps(asdict(self), indent=2) + "\n")
-        partial.replace(path)
+        write_atomically(path, (json.dumps(asdict(self), indent=2) + "\n").encode())
 
 
 def read_lock(path: Path, recipe: Recipe) -> Lock:

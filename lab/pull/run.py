@@ -5,9 +5,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from core.backbone import file_sha256
-from lab.pretrain.bundle import seal
-from lab.pull.assemble import check_parts, write_class_prompt
+from core.backbone import CLASS_PROMPT, file_sha256
+from lab.pretrain.bundle import seal, write_class_prompt
+from lab.pull.assemble import Encoders, check_parts
 from lab.pull.errors import LicenceNotAccepted, LockMismatch, PullFailed
 from lab.pull.faces import copy_faces, use_pack
 from lab.pull.hub import Hub, Listing, checked
@@ -76,7 +76,8 @@ def pull(
     if wanted.pack is not None:
         calibration = use_pack(wanted.pack, wanted.folder, calibration)
     check_parts(wanted.folder)
-    write_class_prompt(wanted.folder)
+    if not (wanted.folder / CLASS_PROMPT).exists():
+        write_class_prompt(Encoders(wanted.folder), wanted.folder)
     _seal(wanted, lock, calibration)
     return wanted.folder
 

@@ -19,15 +19,7 @@ from store import models
 from store.columns import now
 from store.database import Database
 from store.settings import load
-from tests.worker.house import House, build, furnish
-
-
-@pytest.fixture(scope="session")
-def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An installation as it is after its first start: to be copied, which is quicker than to migrate again."""
-    folder = tmp_path_factory.mktemp("empty") / "house"
-    build(folder).close()
-    return folder
+from tests.worker.house import House, furnish
 
 
 @pytest.fixture

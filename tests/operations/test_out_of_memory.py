@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from tests.worker.house import Darkroom, House, build, darkroom
+from tests.worker.house import Darkroom, House, at_work, build
 from worker import batches
 
 PETABYTES = 2**55
@@ -24,8 +24,7 @@ def house(tmp_path: Path) -> Iterator[House]:
 @pytest.fixture
 def room(house: House, tiny_folder: Path) -> Iterator[Darkroom]:
     """A worker for it."""
-    made = darkroom(house, tiny_folder)
-    with closing(made.parts.database), made.worker.alive():
+    with at_work(house, tiny_folder) as made:
         yield made
 
 

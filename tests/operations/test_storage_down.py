@@ -22,7 +22,7 @@ from tests.api.hand import Hand
 from tests.api.service import Service, Tenant, png, served, serving
 from tests.production import production_settings
 from tests.s3_server import S3Server, s3_server
-from tests.worker.house import Darkroom, House, build, darkroom, furnish
+from tests.worker.house import Darkroom, House, at_work, build, furnish
 
 DOWN = 1_000_000
 
@@ -53,10 +53,8 @@ def build_settings(folder: Path, s3: S3Server) -> Settings:
 @pytest.fixture(scope="module")
 def room(house: House, tiny_folder: Path) -> Iterator[Darkroom]:
     """A worker for the house."""
-    made = darkroom(house, tiny_folder)
-    with made.worker.alive():
+    with at_work(house, tiny_folder) as made:
         yield made
-    made.parts.database.close()
 
 
 @pytest.fixture(scope="module")

@@ -48,14 +48,6 @@ class Site:
         return result.exit_code, result.output
 
 
-@pytest.fixture(scope="module")
-def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An installation as it is after its first start: to be copied, which is quicker than to migrate again."""
-    folder = tmp_path_factory.mktemp("empty") / "house"
-    build(folder).close()
-    return folder
-
-
 @pytest.fixture
 def site(empty: Path, tmp_path: Path) -> Iterator[Site]:
     """An installation of the test's own."""

@@ -9,7 +9,7 @@ import structlog
 from core import options
 from core.backbone import Backbone, load_backbone
 from tests.tiny_bundle import write_whole_bundle
-from tests.worker.house import Darkroom, House, build, darkroom
+from tests.worker.house import Darkroom, House, at_work, build
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -49,10 +49,8 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
 @pytest.fixture(scope="module")
 def room(house: House, tiny_folder: Path) -> Iterator[Darkroom]:
     """A worker that lives as long as the module."""
-    made = darkroom(house, tiny_folder)
-    with made.worker.alive():
+    with at_work(house, tiny_folder) as made:
         yield made
-    made.parts.database.close()
 
 
 @pytest.fixture(scope="module")

@@ -1,8 +1,8 @@
 """A small service without its front desk: a database, a safe, tenants with people and photos, and jobs for a worker."""
 
 import hashlib
-from collections.abc import Callable, Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -186,6 +186,14 @@ def darkroom(house: House, bundle: Path, **changes: Any) -> Darkroom:
     database = Database(house.settings.database_url, role="ledger")
     parts = assemble(database, house.safe, options_for(bundle, **changes), bell)
     return Darkroom(parts, Worker(parts), bell)
+
+
+@contextmanager
+def at_work(house: House, bundle: Path) -> Iterator[Darkroom]:
+    """Let a worker of a house live for as long as the block lasts."""
+    made = darkroom(house, bundle)
+    with closing(made.parts.database), made.worker.alive():
+        yield made
 
 
 def photo(seed: int, *places: tuple[int, int]) -> Photo:

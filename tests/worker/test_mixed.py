@@ -18,7 +18,7 @@ from core.restoration import PreparedFace, RestoredFace
 from core.restoration import restore_faces as restore_for_real
 from store import adapters, models
 from tests.core.conftest import made_adapter
-from tests.worker.house import Darkroom, House, build, darkroom, photo
+from tests.worker.house import Darkroom, House, at_work, build, photo
 from worker import batches
 
 pytestmark = [pytest.mark.prove, pytest.mark.timeout(3600)]
@@ -55,10 +55,8 @@ def room(tmp_path_factory: pytest.TempPathFactory, tiny_folder: Path) -> Iterato
     """A worker that takes up to eight at once, without the gate: it would hide what an adapter painted."""
     with pytest.MonkeyPatch.context() as patch, closing(build(tmp_path_factory.mktemp("house"))) as house:
         patch.setattr(options, "_RESTORE_PRESETS", {name: {"steps": 4, "gate": False} for name in options.PRESETS})
-        made = darkroom(house, tiny_folder)
-        with made.worker.alive():
+        with at_work(house, tiny_folder) as made:
             yield house, made
-        made.parts.database.close()
 
 
 @pytest.fixture(scope="module")

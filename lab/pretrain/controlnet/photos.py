@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 from PIL import Image
 from torch import Tensor
 
@@ -14,8 +13,9 @@ from core.alignment import alignment, crop
 from core.errors import NoUsableReference, PreferError
 from core.faces import FaceDetector
 from core.images import read_photo_file, write_atomically
+from core.photo_limits import PHOTO_ENDINGS
+from core.restoration import to_tensor
 
-_ENDINGS = {".jpg", ".jpeg", ".png", ".webp", ".heic", ".heif"}
 _KEEP_EVERY = 200  # photos from one writing of the index to the next
 _SMALLEST = 0.5  # of the crop's side: a face enlarged more than that teaches blur
 
@@ -34,7 +34,7 @@ class Crop:
             pixels = np.asarray(Image.fromarray(pixels).resize((side, side), Image.Resampling.LANCZOS))
         else:
             pixels = crop(pixels, np.array(self.matrix), side)
-        return torch.from_numpy(np.array(pixels)).permute(2, 0, 1).float() / 127.5 - 1
+        return to_tensor(np.array(pixels))
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ def find_crops(folder: Path, side: int, detector: Callable[[], FaceDetector], in
     NoUsableReference where no photo gives a crop.
     """
     seen: dict[str, list[list[list[float]] | None] | str] = json.loads(index.read_text()) if index.exists() else {}
-    paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in _ENDINGS)
+    paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in PHOTO_ENDINGS)
     names = [str(path.relative_to(folder)) for path in paths]
     fresh = [name for name in names if name not in seen]
     for count, name in enumerate(fresh, start=1):

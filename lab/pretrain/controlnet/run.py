@@ -12,8 +12,6 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 from diffusers import ControlNetModel
-from safetensors import safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 from torch.utils.data import DataLoader, Subset
 
@@ -23,6 +21,7 @@ from core.losses import as_noise, denoising_loss, noised
 from lab.pretrain.bundle import seal
 from lab.pretrain.controlnet.examples import Examples
 from lab.pretrain.controlnet.photos import Crops, find_crops
+from lab.pretrain.saved import save_run, saved_run
 
 _CHECKPOINT = "checkpoint.safetensors"
 _GRADIENT_NORM = 1.0
@@ -89,7 +88,7 @@ def pretrain_controlnet(
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
         if accelerator.is_main_process and ((step + 1) % options.checkpoint_every == 0 or step + 1 == options.steps):
-            _save(work / _CHECKPOINT, parameters, optimizer.optimizer, step + 1)
+            save_run(work / _CHECKPOINT, checkpoint.pack(parameters, optimizer.optimizer), step + 1)
         progress(Step(step + 1, options.steps, float(loss.detach())))
     accelerator.wait_for_everyone()
     return crops
@@ -156,21 +155,11 @@ def _precision(backbone: Backbone, options: ControlOptions) -> str:
     return "bf16" if backbone.dtype == torch.bfloat16 and not options.half_weights else "no"
 
 
-def _save(path: Path, parameters: dict[str, Any], optimizer: torch.optim.Optimizer, step: int) -> None:
-    partial = path.with_suffix(".partial")
-    save_file(checkpoint.pack(parameters, optimizer), partial, metadata={"steps": str(step)})
-    partial.replace(path)
-
-
 def _resume(path: Path, parameters: dict[str, Any], optimizer: torch.optim.Optimizer) -> int:
     """Load the checkpoint if there is one; returns the number of steps already done."""
-    if not path.exists():
+    found = saved_run(path)
+    if found is None:
         return 0
-    with safe_open(path, framework="pt") as file:
-        tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118  (not a dict)
-        steps = int(file.metadata()["steps"])
-    device = next(iter(parameters.values())).device
-    # Adam counts its steps in main memory; everything else lies where the weights do.
-    tensors = {key: value if key.startswith("step/") else value.to(device) for key, value in tensors.items()}
+    tensors, steps = found
     checkpoint.unpack(tensors, parameters, optimizer)
     return steps
