@@ -20,6 +20,16 @@ def noised(scheduler: DDIMScheduler, z: Tensor, noise: Tensor, t: Tensor) -> Ten
     return abar.sqrt().to(z) * z + (1 - abar).sqrt().to(z) * noise
 
 
+def lq_started(scheduler: DDIMScheduler, noise: Tensor, z: Tensor, z_lq: Tensor, start: Tensor) -> Tensor:
+    """Return the noise (B, C, h, w) that lies over z where sampling began at the noised LQ latent, at timesteps start.
+
+    z_start = sqrt(abar) z_lq + sqrt(1 - abar) eps is z under the noise eps + omega_start (z_lq - z), and deterministic
+    steps carry that noise along: a network that is to restore from such a start must learn to take it off.
+    """
+    abar = alphas_cumprod(scheduler, start)
+    return noise + (abar / (1 - abar)).sqrt().to(z) * (z_lq - z)
+
+
 def as_noise(scheduler: DDIMScheduler, output: Tensor, z_t: Tensor, t: Tensor) -> Tensor:
     """Return eps_theta in fp32 from what the UNet puts out: eps itself, or v = sqrt(abar) eps - sqrt(1 - abar) z.
 

@@ -39,7 +39,8 @@ class TrainOptions:
     identity_weight: float = 0.5  # of the identity loss on x0-hat; 0 = the paper's losses only
     identity_every: int = 2  # steps from one identity loss to the next
     quality_tokens: bool = True  # y ends with the Q_i of its reference while training
-    control: bool = False  # the ControlNet sees a degraded reference while training
+    control: bool = False  # the ControlNet sees a degraded reference while training, and z_t begins at its latent
+    strength: float = 1.0  # share of the noise schedule that t is drawn from; below 1 as far as restoring goes
     evaluate_every: int = 20  # steps from one held-out ID to the next
     early_stop: int | None = None  # steps without a better held-out ID; None = all references are trained on
     seed: int = 0
@@ -52,6 +53,7 @@ class TrainOptions:
         for name in ("learning_rate", "token_learning_rate"):
             _check(name, getattr(self, name), 1e-7, 1.0)
         _check("pivot", self.pivot, 0.0, 1.0)
+        _check("strength", self.strength, 0.05, 1.0)
         _check("lambda_prior", self.lambda_prior, 0.0, 1e4)
         _check("identity_weight", self.identity_weight, 0.0, 1e4)
         _check("gamma", self.gamma, 1e-3, 1e6)

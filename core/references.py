@@ -9,6 +9,7 @@ from torch.nn import functional
 
 from core.arcface import to_arcface_frame
 from core.backbone import Backbone
+from core.degradation import degrade, draw
 from core.errors import NoUsableReference
 from core.quality import HIGH_QUALITY, Quality
 
@@ -25,6 +26,14 @@ class Reference:
 
 
 @dataclass(frozen=True)
+class DegradedTwins:
+    """Every crop of the references once more, degraded as an input might be."""
+
+    hints: Tensor  # (n, versions, 3, S, S) in [0, 1], as the ControlNet takes pictures
+    means: Tensor  # (n, versions, C, h, w): their latents
+
+
+@dataclass(frozen=True)
 class EncodedReferences:
     """The references as latents of several crops each, with what the recognizers make of them."""
 
@@ -33,13 +42,17 @@ class EncodedReferences:
     stds: Tensor  # the same, its standard deviation
     embeddings: Tensor  # (n, D) unit: the guidance recognizer's
     scores: Tensor  # (n,) quality in [0, 1]
+    degraded: DegradedTwins | None = None  # where the ControlNet takes part in a training
 
 
 @torch.no_grad()
 def encode_references(
-    backbone: Backbone, references: Sequence[Reference], generator: torch.Generator
+    backbone: Backbone, references: Sequence[Reference], generator: torch.Generator, *, degraded: bool = False
 ) -> EncodedReferences:
-    """Encode several random crops of every reference; the networks see each photo once in a training."""
+    """Encode several random crops of every reference, with degraded twins if asked for.
+
+    The networks see each photo once in a training.
+    """
     pictures, means, stds = [], [], []
     for reference in references:
         crops = _versions(reference.crop.cpu(), generator).to(backbone.device)
@@ -50,7 +63,17 @@ def encode_references(
         stds.append(posterior.std.float() * scale)
     scores = torch.tensor([r.quality.score for r in references], device=backbone.device)
     embeddings = face_embeddings(backbone, torch.stack([r.crop for r in references]))
-    return EncodedReferences(torch.stack(pictures), torch.stack(means), torch.stack(stds), embeddings, scores)
+    twins = _twins(backbone, torch.stack(pictures), generator) if degraded else None
+    return EncodedReferences(torch.stack(pictures), torch.stack(means), torch.stack(stds), embeddings, scores, twins)
+
+
+def _twins(backbone: Backbone, pictures: Tensor, generator: torch.Generator) -> DegradedTwins:
+    """Degrade and encode pictures (n, versions, 3, S, S)."""
+    crops = pictures.flatten(0, 1)
+    lq = torch.stack([degrade(x, draw(generator, None), generator) for x in crops.cpu()]).to(backbone.device)
+    latents = torch.cat([backbone.encode(part.to(backbone.dtype)).float() for part in lq.split(_VERSIONS)])
+    hints = ((lq + 1) / 2).to(backbone.dtype)
+    return DegradedTwins(hints.unflatten(0, pictures.shape[:2]), latents.unflatten(0, pictures.shape[:2]))
 
 
 @torch.no_grad()

@@ -15,7 +15,6 @@ from torch import Tensor, nn
 from core import checkpoint
 from core.arcface import to_arcface_frame
 from core.backbone import Backbone
-from core.degradation import degrade, draw
 from core.errors import Interrupted
 from core.injector import BASE, Adapter, Attached, inserted, new_lora
 from core.losses import as_noise, denoising_loss, identity_loss, noised, predicted_latents, prior_loss
@@ -42,6 +41,7 @@ from core.tokens import (
     word_vectors,
 )
 from core.train_state import TrainState, check_resumable, dtype_named, fingerprint
+from core.training_batch import Batch, draw_batch
 from core.unet_split import Halfway, decode_half, encode_half
 
 _LEARNER = "learner"
@@ -114,7 +114,7 @@ class _Training:
         self._learned_from = [r for i, r in enumerate(references) if i != self._held_out]
         # 1. the photos, encoded once
         generator = torch.Generator().manual_seed(options.seed)
-        self._encoded = encode_references(backbone, self._learned_from, generator)
+        self._encoded = encode_references(backbone, self._learned_from, generator, degraded=options.control)
         self._identity = mean_identity(self._encoded.embeddings, self._encoded.scores)
         self._judged = (
             None if self._held_out is None else encode_references(backbone, [references[self._held_out]], generator)
@@ -259,20 +259,14 @@ class _Training:
         """Return the terms of the loss over one batch."""
         backbone, options, scheduler = self._backbone, self._options, self._backbone.scheduler
         # 1. a batch: which reference, which of its crops, how much noise (eq. 2)
-        count = options.batch_size
-        which = torch.randint(len(self._encoded.means), (count,), generator=generator)
-        version = torch.randint(self._encoded.means.shape[1], (count,), generator=generator)
-        z = self._latents(which, version, generator)
-        noise = torch.randn(z.shape, generator=generator).to(z)
-        t = torch.randint(scheduler.config.num_train_timesteps, (count,), generator=generator).to(z.device)
-        z_t = noised(scheduler, z, noise, t)
-        hint = self._hint(which, version, generator) if options.control else None
+        batch = self._batch(generator)
+        t, z_t = batch.t, batch.z_t
         # 2. the noise predictions: for y, and for y* with the injector and without it
         with self._autocast():
-            y = self._prompts(which)
-            noise_pred, class_pred, base_pred = self._predictions(lora, z_t, t, y, hint)
+            y = self._prompts(batch.which)
+            noise_pred, class_pred, base_pred = self._predictions(lora, z_t, t, y, batch.hint)
         # 3. eq. 6, eq. 4, and the identity loss now and then
-        terms = {"denoising": denoising_loss(scheduler, noise_pred, noise, t, options.gamma).mean()}
+        terms = {"denoising": denoising_loss(scheduler, noise_pred, batch.noise, t, options.gamma).mean()}
         if class_pred is not None and base_pred is not None:
             terms["prior"] = prior_loss(class_pred, base_pred, options.literal_prior_norm).mean()
         if options.identity_weight and self.step % options.identity_every == 0:
@@ -323,16 +317,8 @@ class _Training:
             residuals = backbone.controlnet(z_t, t, prompt.embeds, hint, added_cond_kwargs=added, return_dict=False)
         return encode_half(backbone.unet, z_t, t, prompt, added, residuals)
 
-    def _latents(self, which: Tensor, version: Tensor, generator: torch.Generator) -> Tensor:
-        """Return one sample of the VAE's posterior for each example, in fp32."""
-        means, stds = self._encoded.means[which, version], self._encoded.stds[which, version]
-        return means + stds * torch.randn(means.shape, generator=generator).to(means)
-
-    def _hint(self, which: Tensor, version: Tensor, generator: torch.Generator) -> Tensor:
-        """Return what the ControlNet sees: the references, degraded anew, in [0, 1]."""
-        pictures = self._encoded.pictures[which, version].cpu()
-        degraded = torch.stack([degrade(x, draw(generator, None), generator) for x in pictures])
-        return ((degraded + 1) / 2).to(self._backbone.device, self._backbone.dtype)
+    def _batch(self, generator: torch.Generator) -> Batch:
+        return draw_batch(self._encoded, self._backbone.scheduler, self._options, generator)
 
     def _prompts(self, which: Tensor) -> PromptEmbeds:
         """Return y with the quality words of each example's reference; encoded once when the tokens are frozen."""

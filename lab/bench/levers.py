@@ -14,6 +14,7 @@ from core.options import TrainOptions
 from core.references import Reference
 from core.tokens import PromptEmbeds
 from core.training import _LEARNER, _Training  # its parts are what is switched off here
+from core.training_batch import Batch
 from lab.bench.clock import Took, interleaved
 from lab.bench.contiguous import contiguous
 
@@ -34,8 +35,10 @@ class _LatentsAnew(_Training):
     """Without cached latents: photos are encoded at every step."""
 
     @torch.no_grad()
-    def _latents(self, which: Tensor, version: Tensor, generator: torch.Generator) -> Tensor:
-        return self._backbone.encode(self._encoded.pictures[which, version], generator).float()
+    def _batch(self, generator: torch.Generator) -> Batch:
+        batch = super()._batch(generator)
+        self._backbone.encode(self._encoded.pictures[batch.which, batch.version], generator)
+        return batch
 
 
 class _PromptsAnew(_Training):

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from core.arcface import IResNet, to_arcface_frame
 from core.attention import attend_on_cpu
-from core.losses import alphas_cumprod, identity_loss, noised
+from core.losses import alphas_cumprod, identity_loss, lq_started, noised
 from core.quality import WORDS
 from core.tokens import IdentityProjection, Prompt, PromptEmbeds, TokenVectors, encode_prompts, word_vectors
 from lab.pretrain.pool import Pool
@@ -23,6 +23,8 @@ _IDENTITY_DROPPED = 0.15
 _CAPTIONED_SHARP = 0.3  # of the clean targets
 _CONTROLLED = 0.8
 _LOWER, _LOWER_SHARE = 0.45, 0.85  # of the schedule, and of the examples noised no further than that
+# Of the controlled examples, those noised as a run from the LQ latent leaves them, and where in the schedule it began.
+_LQ_STARTED, _LQ_STARTS = 0.75, (0.35, 0.65)
 # From this share of the run on, some of the examples' x0-hat must also have the right face, so that [V] is heeded.
 _FACES_FROM, _FACES, _FACES_EVERY, _FACES_WEIGHT = 0.15, 8, 1, 0.3
 _EMBEDDING_NOISE = 0.25  # standard deviation, relative: [V] must mean a neighbourhood, not one photo
@@ -97,7 +99,8 @@ class BackboneStage:
         index, generator = batch.index, batch.generator
         prompts = self._prompts(self._training, index, generator)
         controlled = int(len(index) * _CONTROLLED)
-        losses, latents, t = self._losses(self._training, index, prompts, controlled, generator)
+        started = int(controlled * _LQ_STARTED)
+        losses, latents, t = self._losses(self._training, index, prompts, controlled, started, generator)
         with_control, without = losses[:controlled].mean(), losses[controlled:].mean()
         parts = {"control": with_control.item(), "free": without.item()}
         loss = losses.mean()
@@ -124,9 +127,10 @@ class BackboneStage:
         for name, embeddings in (("right", right), ("wrong", right.roll(7, 0)), ("none", None)):
             identities = [None] * len(index) if embeddings is None else self._identities(embeddings)
             prompts = encode_prompts(self._networks, [Prompt(identity=identity) for identity in identities])
-            for control, count in (("control", len(index)), ("free", 0)):
+            everyone = len(index)
+            for control, count, started in (("control", everyone, 0), ("lq", everyone, everyone), ("free", 0, 0)):
                 fixed = torch.Generator().manual_seed(1)
-                losses, latents, _ = self._losses(self._held_out, index, prompts, count, fixed)
+                losses, latents, _ = self._losses(self._held_out, index, prompts, count, started, fixed)
                 figures[f"{control}_{name}"] = losses.mean().item()
                 if self._face is not None:
                     own = self._held_out.embeddings[index].float().to(latents.device)
@@ -135,13 +139,24 @@ class BackboneStage:
         return figures
 
     def _losses(
-        self, pool: Pool, index: Tensor, prompts: PromptEmbeds, controlled: int, generator: torch.Generator
+        self,
+        pool: Pool,
+        index: Tensor,
+        prompts: PromptEmbeds,
+        controlled: int,
+        started: int,
+        generator: torch.Generator,
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Return the mean square error of v of each example (B,), x0-hat and t; `controlled` with the ControlNet."""
+        """Return the mean square error of v of each example (B,), x0-hat and t.
+
+        The first `controlled` go with the ControlNet, the first `started` under the noise of a start at the LQ latent.
+        """
         networks, device = self._networks, self._networks.unet.device
         z = pool.latents[index].float().to(device)
         noise = torch.randn(z.shape, generator=generator).to(device)
         t = self._timesteps(len(z), generator).to(device)
+        if started:
+            noise[:started] = self._lq_started(pool, index[:started], noise[:started], t[:started], generator)
         z_t = noised(networks.scheduler, z, noise, t)
         conditions = {"text_embeds": prompts.pooled, "time_ids": self._time_ids(len(z), device)}
         residuals: dict[str, Any] = {}
@@ -162,6 +177,14 @@ class BackboneStage:
         v = abar.sqrt() * noise - (1 - abar).sqrt() * z
         latents = abar.sqrt() * z_t - (1 - abar).sqrt() * output
         return (output - v).square().mean(dim=(1, 2, 3)), latents, t
+
+    def _lq_started(self, pool: Pool, index: Tensor, noise: Tensor, t: Tensor, generator: torch.Generator) -> Tensor:
+        """Return the noise as sampling from the LQ latent would have it at t, begun somewhere above."""
+        scheduler, device = self._networks.scheduler, noise.device
+        low, high = (share * scheduler.config.num_train_timesteps for share in _LQ_STARTS)
+        begun = (low + (high - low) * torch.rand(len(t), generator=generator)).long().to(device)
+        z, z_lq = (latents[index].float().to(device) for latents in (pool.latents, pool.input_latents))
+        return lq_started(scheduler, noise, z, z_lq, torch.maximum(begun, t))
 
     def _timesteps(self, count: int, generator: torch.Generator) -> Tensor:
         """Draw timesteps (B,): most of them from where a restoration works, the lower part of the schedule."""

@@ -29,6 +29,7 @@ class Pool:
 
     latents: Tensor  # (N, C, h, w) fp16, scaled to unit variance
     inputs: Tensor  # (N, 3, S, S) uint8: the degraded picture the ControlNet sees
+    input_latents: Tensor  # (N, C, h, w) fp16: that picture's, from which a restoration starts
     embeddings: Tensor  # (N, D) fp16, unit: the guidance recognizer's, of the crop before any degradation
     words: Tensor  # (N, len(WORDS)) bool: the quality words of a target that is itself degraded
     people: Tensor  # (N,) int: which person
@@ -73,10 +74,10 @@ def _version(
         crops = random_crops(photos.pixels[index], CropOptions(side=side), generator)
         targets, words = _targets(crops, generator)
         inputs = torch.stack([_input(crop, generator) for crop in crops])
-        latents = vae.encode(targets.to(vae.dtype)).latent_dist.mean * vae.config.scaling_factor
         rows.append(
             {
-                "latents": latents.half(),
+                "latents": _encoded(vae, targets),
+                "input_latents": _encoded(vae, inputs),
                 "inputs": ((inputs + 1) * 127.5).round().clamp(0, 255).byte(),
                 "embeddings": recognizer(to_arcface_frame(crops)).half(),
                 "words": words,
@@ -84,6 +85,11 @@ def _version(
             }
         )
     return {key: torch.cat([row[key] for row in rows]) for key in rows[0]}
+
+
+def _encoded(vae: AutoencoderKL, x: Tensor) -> Tensor:
+    latents: Tensor = vae.encode(x.to(vae.dtype)).latent_dist.mean * vae.config.scaling_factor
+    return latents.half()
 
 
 def _targets(crops: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:

@@ -10,6 +10,7 @@ from core.losses import (
     as_noise,
     denoising_loss,
     identity_loss,
+    lq_started,
     min_snr_weight,
     noised,
     predicted_latents,
@@ -54,6 +55,19 @@ def test_predicted_latents_undo_the_noise(scheduler: DDIMScheduler) -> None:
     z, noise = draw(0), draw(1)
     z_hat = predicted_latents(scheduler, noised(scheduler, z, noise, T), noise, T)
     torch.testing.assert_close(z_hat, z, atol=2e-4, rtol=1e-3)
+
+
+def test_lq_started_is_where_sampling_goes(scheduler: DDIMScheduler) -> None:
+    """DDIM from the noised LQ latent, towards the true z at every step, meets z under just this noise."""
+    z, z_lq, noise = draw(0), draw(1), draw(2)
+    begun = torch.full_like(T, 400)
+    z_t = noised(scheduler, z_lq, noise, begun).double()
+    wanted = lq_started(scheduler, noise, z, z_lq, begun)
+    for here, there in ((400, 250), (250, 90)):
+        eps = (z_t - math.sqrt(abar(here)) * z.double()) / math.sqrt(1 - abar(here))
+        torch.testing.assert_close(wanted.double(), eps, atol=1e-4, rtol=1e-4)
+        z_t = math.sqrt(abar(there)) * z.double() + math.sqrt(1 - abar(there)) * eps
+    torch.testing.assert_close(z_t, noised(scheduler, z, wanted, torch.full_like(T, 90)).double(), atol=1e-4, rtol=1e-4)
 
 
 def test_as_noise(scheduler: DDIMScheduler) -> None:
