@@ -6,7 +6,7 @@ Names look like `tenant/owner/kind/object`. A blob is never changed once it is w
 import os
 import re
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -16,6 +16,8 @@ from typing import Protocol
 from store.errors import InvalidRequest, MissingBlob, StorageDown
 
 CHUNK_BYTES = 2**18
+Pieces = Callable[[], Iterable[bytes]]
+"""Yields an object's bytes from the beginning, as often as it is called: what fails in passing is tried again."""
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*(/[A-Za-z0-9_][A-Za-z0-9_.-]*)*")
 
 
@@ -31,7 +33,7 @@ class Stored:
 class Blobs(Protocol):
     """A place for bytes; every implementation passes tests/store/test_blobs.py."""
 
-    def put(self, name: str, chunks: Iterable[bytes], size: int) -> None:
+    def put(self, name: str, pieces: Pieces, size: int) -> None:
         """Write an object of `size` bytes, whole or not at all; StorageDown where that cannot be done."""
 
     def get(self, name: str) -> Iterator[bytes]:
@@ -66,13 +68,13 @@ class LocalBlobs:
         self._folder = folder
         self.prepare()
 
-    def put(self, name: str, chunks: Iterable[bytes], size: int) -> None:
+    def put(self, name: str, pieces: Pieces, size: int) -> None:
         """Write the file; a crash leaves nothing under its name."""
         path = self._path(name)
         try:
             handle, partial = tempfile.mkstemp(dir=self._folder, prefix=".partial-")
             try:
-                _write(handle, chunks)
+                _write(handle, pieces())
                 _move(Path(partial), path)
             except BaseException:
                 Path(partial).unlink(missing_ok=True)

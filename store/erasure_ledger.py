@@ -34,7 +34,7 @@ def write(safe: Safe, tenant_id: str, identity_id: str, erasure_id: str) -> None
         "type": "idprefer-erasure-line-1", "tenant_id": tenant_id, "identity_id": identity_id, "erasure_id": erasure_id,
     }  # fmt: skip
     line = json.dumps(receipts.signed(safe.vault, statement)).encode()
-    safe.blobs.put(_name(tenant_id, identity_id), [line], len(line))
+    safe.blobs.put(_name(tenant_id, identity_id), lambda: [line], len(line))
 
 
 def read(safe: Safe) -> Ledger:

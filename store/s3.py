@@ -1,9 +1,9 @@
 """Blobs behind any S3 API, through the minio client."""
 
-import io
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from io import RawIOBase
+from typing import Any, BinaryIO, cast
 
 import stamina
 import urllib3
@@ -11,11 +11,11 @@ from minio import Minio
 from minio.error import InvalidResponseError, S3Error, ServerError
 from urllib3.exceptions import HTTPError
 
-from store.blobs import CHUNK_BYTES, Stored, check_name
+from store.blobs import CHUNK_BYTES, Pieces, Stored, check_name
 from store.errors import MissingBlob, StorageDown, StorageRefused
 
 TRIES = 5
-_PART_BYTES = 5 * 2**20
+_PART_BYTES = 5 * 2**20  # the least that S3 takes as a part of an object
 _ABSENT = frozenset({"NoSuchKey", "NoSuchObject"})
 _REFUSED = frozenset({"AccessDenied", "InvalidAccessKeyId", "NoSuchBucket", "SignatureDoesNotMatch"})
 _PASSING = (HTTPError, InvalidResponseError, ServerError, OSError)
@@ -41,20 +41,24 @@ class S3Blobs:
         )
         self._bucket = bucket
 
-    def put(self, name: str, chunks: Iterable[bytes], size: int) -> None:
-        """Write the object in one request: it is there whole, or not at all."""
-        data = b"".join(chunks)  # a request that is repeated needs its body again
+    def put(self, name: str, pieces: Pieces, size: int) -> None:
+        """Write the object, a large one in parts: it is there whole, or not at all, and one part is in memory."""
         for attempt in _attempts():
             with attempt, _named(name):
-                part = max(_PART_BYTES, size)
-                self._client.put_object(self._bucket, check_name(name), io.BytesIO(data), size, part_size=part)
+                stream = cast(BinaryIO, _Stream(pieces()))
+                # One part after the other: side by side they would all be in memory.
+                self._client.put_object(
+                    self._bucket, check_name(name), stream, size, part_size=_PART_BYTES, num_parallel_uploads=1
+                )
 
     def get(self, name: str) -> Iterator[bytes]:
-        """Yield the object's bytes; one whose answer breaks off is asked for again from its beginning."""
+        """Yield the object's bytes as they come; where the answer breaks off, the rest is asked for."""
+        got = 0
         for attempt in _attempts():
             with attempt, _named(name):
-                data = self._whole(name)
-        yield data
+                for chunk in self._from(name, got):
+                    got += len(chunk)
+                    yield chunk
 
     def delete(self, name: str) -> None:
         """Delete the object."""
@@ -88,13 +92,30 @@ class S3Blobs:
         """Close the connections."""
         self._pool.clear()
 
-    def _whole(self, name: str) -> bytes:
-        response = self._client.get_object(self._bucket, check_name(name))
+    def _from(self, name: str, offset: int) -> Iterator[bytes]:
+        response = self._client.get_object(self._bucket, check_name(name), offset=offset)
         try:
-            return b"".join(response.stream(CHUNK_BYTES))
+            yield from response.stream(CHUNK_BYTES)
         finally:
             response.close()
             response.release_conn()
+
+
+class _Stream(RawIOBase):
+    """What minio reads an object from: as many bytes as it asks for, in one piece, which it then need not copy."""
+
+    def __init__(self, pieces: Iterable[bytes]) -> None:
+        self._pieces = iter(pieces)
+        self._left = b""
+
+    def read(self, size: int = -1) -> bytes:
+        """Return the next `size` bytes, fewer at the end only."""
+        taken, wanted = [], size
+        while wanted > 0 and (piece := self._left or next(self._pieces, b"")):
+            taken.append(piece[:wanted])
+            self._left = piece[wanted:]
+            wanted -= len(taken[-1])
+        return b"".join(taken)
 
 
 def _attempts() -> Iterator[Any]:

@@ -25,7 +25,7 @@ class Safe:
     def write(self, key: OwnerKey, kind: str, object_name: str, data: bytes) -> str:
         """Seal and write an object; return its name, which nobody can guess and no other object has."""
         name = f"{key.tenant_id}/{key.owner_id}/{kind}/{object_name}-{secrets.token_hex(8)}"
-        self.blobs.put(name, key.seal(name, data), sealed_size(len(data)))
+        self.blobs.put(name, lambda: key.seal(name, data), sealed_size(len(data)))
         return name
 
     def read(self, key: OwnerKey, name: str) -> bytes:

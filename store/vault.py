@@ -5,8 +5,10 @@ AES-256-GCM in chunks; the associated data binds each chunk to tenant, owner, ob
 """
 
 import hashlib
+import io
+import itertools
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from cryptography.exceptions import InvalidTag
@@ -49,22 +51,22 @@ class OwnerKey:
 
     def open(self, name: str, pieces: Iterator[bytes]) -> bytes:
         """Return an object's bytes; Tampered where a bit of it, its order, its end or its name is another's."""
-        sealed = bytearray().join(pieces)
-        if len(sealed) < _HEADER_BYTES + _TAG_BYTES or sealed[: len(_MAGIC)] != _MAGIC:
-            raise Tampered(f"got {name} as {len(sealed)} bytes without the vault's header, wanted a sealed object")
-        cipher = self._cipher(name, bytes(sealed[len(_MAGIC) : _HEADER_BYTES]))
-        step = CHUNK_BYTES + _TAG_BYTES
-        starts = range(_HEADER_BYTES, len(sealed), step)
-        opened = bytearray()
+        blocks = _blocks(pieces)
+        header = next(blocks)
+        if header[: len(_MAGIC)] != _MAGIC or len(header) < _HEADER_BYTES:
+            raise Tampered(f"got {name}, which does not begin with the vault's header; wanted a sealed object")
+        cipher = self._cipher(name, header[len(_MAGIC) :])
+        opened = io.BytesIO()  # the sealed form is never whole in memory, and what is opened only once
         try:
-            for index, start in enumerate(starts):
-                piece = bytes(sealed[start : start + step])
-                opened += cipher.decrypt(_nonce(index, start + step >= len(sealed)), piece, self._bound_to(name))
+            chunk = next(blocks, b"")
+            for index, following in enumerate(itertools.chain(blocks, [None])):
+                opened.write(cipher.decrypt(_nonce(index, following is None), chunk, self._bound_to(name)))
+                chunk = following or b""
         except InvalidTag:
             raise Tampered(
                 f"got {name} changed since it was sealed, or moved; wanted it as it was; restore it from a backup"
             ) from None
-        return bytes(opened)
+        return opened.getvalue()
 
     def _cipher(self, name: str, salt: bytes) -> AESGCM:
         return AESGCM(HKDF(SHA256(), KEY_BYTES, salt, self._bound_to(name)).derive(self.secret))
@@ -179,6 +181,19 @@ def chunk_count(size: int) -> int:
 def sealed_size(size: int) -> int:
     """Return how many bytes an object of so many bytes takes when it is sealed."""
     return _HEADER_BYTES + size + _TAG_BYTES * chunk_count(size)
+
+
+def _blocks(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield a sealed object's header, then each chunk with its tag, in whatever pieces it comes."""
+    buffer, size = bytearray(), _HEADER_BYTES
+    for piece in pieces:
+        buffer += piece
+        while len(buffer) >= size:
+            yield bytes(buffer[:size])
+            del buffer[:size]
+            size = CHUNK_BYTES + _TAG_BYTES
+    if buffer or size == _HEADER_BYTES:
+        yield bytes(buffer)
 
 
 def _signing_key(root: bytes) -> Ed25519PrivateKey:

@@ -7,6 +7,7 @@ old, and bodies that are not what was signed. It is a stub: what it leaves out o
 
 import hashlib
 import hmac
+import secrets
 import threading
 import time
 from collections.abc import Iterator
@@ -23,6 +24,8 @@ from botocore.credentials import Credentials
 
 _OLDEST_SECONDS = 900
 _TIME = "%Y%m%dT%H%M%SZ"
+_SPACE = 'xmlns="http://s3.amazonaws.com/doc/2006-03-01/"'
+LEAST_PART_BYTES = 5 * 2**20  # but for the last
 
 
 @dataclass
@@ -35,9 +38,11 @@ class S3Server:
     secret_key: str = "a secret for tests"
     region: str = "us-east-1"
     objects: dict[str, tuple[bytes, datetime]] = field(default_factory=dict)
+    parts: dict[str, dict[int, bytes]] = field(default_factory=dict)  # of uploads that are not complete
     refusals: int = 0  # how many requests were refused for their signature
     failures: int = 0  # how many of the next requests are to fail with 503
     cut: bool = False  # whether answers end half way
+    cuts: int = 0  # how many of the next ones do, apart from that
     full: bool = False  # whether there is no room for another object
     delay_seconds: float = 0.0  # before each answer
     has_bucket: bool = True  # or it is yet to be made
@@ -66,7 +71,7 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self._answer()
 
-    do_PUT = do_DELETE = do_HEAD = do_GET
+    do_PUT = do_POST = do_DELETE = do_HEAD = do_GET
 
     def log_message(self, format: str, *args: object) -> None:
         """Say nothing."""
@@ -125,8 +130,10 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(200, b"")
         elif bucket != self.s3.bucket or not self.s3.has_bucket:
             self._error(404, "NoSuchBucket")
+        elif "uploads" in query or "uploadId" in query:
+            self._in_parts(key, query, body)
         elif self.command == "PUT":
-            self.s3.objects[key] = (body, datetime.now(UTC))
+            self._keep(key, body)
             self._send(200, b"", {"ETag": f'"{hashlib.md5(body).hexdigest()}"'})
         elif self.command == "DELETE":
             self.s3.objects.pop(key, None)
@@ -136,9 +143,41 @@ class _Handler(BaseHTTPRequestHandler):
         elif not key:
             self._send(200, self._listing(query.get("prefix", "")))
         elif key in self.s3.objects:
-            self._send(200, self.s3.objects[key][0])
+            self._send_object(self.s3.objects[key][0])
         else:
             self._error(404, "NoSuchKey")
+
+    def _in_parts(self, key: str, query: dict[str, str], body: bytes) -> None:
+        """Begin an upload in parts, take a part, put them together, or drop them."""
+        upload = query.get("uploadId", "")
+        if "uploads" in query:
+            upload = secrets.token_hex(8)
+            self.s3.parts[upload] = {}
+            self._send(200, _document("InitiateMultipartUploadResult", UploadId=upload))
+        elif upload not in self.s3.parts:
+            self._error(404, "NoSuchUpload")
+        elif self.command == "PUT":
+            self.s3.parts[upload][int(query["partNumber"])] = body
+            self._send(200, b"", {"ETag": f'"{hashlib.md5(body).hexdigest()}"'})
+        elif self.command == "DELETE":
+            del self.s3.parts[upload]
+            self._send(204, b"")
+        else:
+            parts = [part for _, part in sorted(self.s3.parts.pop(upload).items())]
+            if any(len(part) < LEAST_PART_BYTES for part in parts[:-1]):
+                self._error(400, "EntityTooSmall")
+                return
+            self._keep(key, b"".join(parts))
+            self._send(200, _document("CompleteMultipartUploadResult", Bucket=self.s3.bucket, Key=key, ETag="x"))
+
+    def _keep(self, key: str, body: bytes) -> None:
+        self.s3.objects[key] = (body, datetime.now(UTC))
+
+    def _send_object(self, data: bytes) -> None:
+        """Send an object, or what is asked for of it: from some byte on."""
+        asked = self.headers.get("Range", "")
+        start = int(asked.removeprefix("bytes=").partition("-")[0]) if asked else 0
+        self._send(206 if asked else 200, data[start:])
 
     def _listing(self, prefix: str) -> bytes:
         entries = "".join(
@@ -148,8 +187,7 @@ class _Handler(BaseHTTPRequestHandler):
             if name.startswith(prefix)
         )
         head = f"<Name>{self.s3.bucket}</Name><Prefix>{escape(prefix)}</Prefix><IsTruncated>false</IsTruncated>"
-        space = 'xmlns="http://s3.amazonaws.com/doc/2006-03-01/"'
-        return f"<ListBucketResult {space}>{head}{entries}</ListBucketResult>".encode()
+        return f"<ListBucketResult {_SPACE}>{head}{entries}</ListBucketResult>".encode()
 
     def _error(self, status: int, code: str) -> None:
         self._send(status, f"<Error><Code>{code}</Code><Message>{code}</Message></Error>".encode())
@@ -163,11 +201,17 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         if self.command == "HEAD":
             return
-        if self.s3.cut and status == 200:
+        if body and status < 300 and (self.s3.cut or self.s3.cuts):
+            self.s3.cuts -= self.s3.cuts > 0
             self.wfile.write(body[: len(body) // 2])
             self.close_connection = True
         else:
             self.wfile.write(body)
+
+
+def _document(name: str, **fields: str) -> bytes:
+    inside = "".join(f"<{key}>{escape(value)}</{key}>" for key, value in fields.items())
+    return f"<{name} {_SPACE}>{inside}</{name}>".encode()
 
 
 class _S3Signer(SigV4Auth):

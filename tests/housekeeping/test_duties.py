@@ -78,7 +78,7 @@ def test_orphans(house: House, caretaking: Caretaking, monkeypatch: pytest.Monke
     """An old object that no row knows is deleted; a young one is left, and so is what a row knows."""
     house.reference(house.identity(), 1)
     name = f"{house.tenant_id}/idn_nobody/result/left"
-    house.safe.blobs.put(name, [b"left behind"], 11)
+    house.safe.blobs.put(name, lambda: [b"left behind"], 11)
     assert retention.delete_orphans(caretaking.parts) == 0
     monkeypatch.setattr(retention, "_YOUNG", datetime.now(UTC) - datetime.now(UTC))
     assert retention.delete_orphans(caretaking.parts) == 1

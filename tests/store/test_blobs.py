@@ -1,6 +1,7 @@
 """Blobs: one contract, kept by local files and by an S3 API alike."""
 
 import os
+import tracemalloc
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 from store.blobs import Blobs, LocalBlobs
 from store.errors import InvalidRequest, MissingBlob, StorageDown
 from store.s3 import S3Blobs
-from tests.s3_server import S3Server, s3_server
+from tests.s3_server import LEAST_PART_BYTES, S3Server, s3_server
 
 
 @pytest.fixture
@@ -38,7 +39,7 @@ def blobs(request: pytest.FixtureRequest, tmp_path: Path) -> Blobs:
 
 
 def _put(blobs: Blobs, name: str, data: bytes) -> None:
-    blobs.put(name, iter([data[:3], data[3:]]), len(data))
+    blobs.put(name, lambda: iter([data[:3], data[3:]]), len(data))
 
 
 def _get(blobs: Blobs, name: str) -> bytes:
@@ -115,7 +116,7 @@ def test_a_broken_write_leaves_nothing(tmp_path: Path) -> None:
         raise StorageDown("got no more")
 
     with pytest.raises(StorageDown):
-        blobs.put("a/b", half(), 8)
+        blobs.put("a/b", half, 8)
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 
 
@@ -129,7 +130,7 @@ def test_no_room_is_said(tmp_path: Path) -> None:
         yield b""
 
     with pytest.raises(StorageDown, match="No space left"):
-        full.put("a", device(), 1)
+        full.put("a", device, 1)
 
 
 @pytest.mark.parametrize(("access", "secret"), [("access", "another secret, of some length"), ("nobody", None)])
@@ -157,9 +158,54 @@ def test_a_store_that_stumbles_is_tried_again(s3: S3Server, s3_blobs: S3Blobs) -
 def test_an_answer_that_breaks_off_is_no_object(s3: S3Server, s3_blobs: S3Blobs) -> None:
     """Half an object is never taken for one."""
     _put(s3_blobs, "a", os.urandom(1000))
-    s3.cut = True
+    s3.cuts = 5
     with pytest.raises(StorageDown):
         _get(s3_blobs, "a")
+
+
+def test_the_rest_is_asked_for(s3: S3Server, s3_blobs: S3Blobs) -> None:
+    """Where answers break off what came is kept, and the object goes on from there."""
+    data = os.urandom(1_000_000)
+    _put(s3_blobs, "a", data)
+    s3.cuts = 4
+    assert _get(s3_blobs, "a") == data
+    assert s3.cuts == 0
+
+
+def test_a_large_object_goes_in_parts_and_whole(s3: S3Server, s3_blobs: S3Blobs) -> None:
+    """A part that fails lets the object be sent again from its beginning; what was sent in vain is not left behind."""
+    data, begun = os.urandom(12_000_000), []
+
+    def pieces() -> Iterator[bytes]:
+        begun.append(len(s3.parts))
+        for start in range(0, len(data), 2**18):
+            s3.failures += len(begun) < 3 and start == 30 * 2**18  # the second part
+            yield data[start : start + 2**18]
+
+    s3_blobs.put("a", pieces, len(data))
+    assert begun == [0, 0, 0]
+    assert s3.objects["a"][0] == data
+    assert s3.parts == {}
+
+
+def test_a_large_object_is_never_whole_in_memory(s3: S3Server, s3_blobs: S3Blobs) -> None:
+    """Whoever writes 24 MiB is a part ahead of the server at most, and whoever reads them a chunk."""
+    count, chunk, ahead = 96, os.urandom(2**18), []
+
+    def pieces() -> Iterator[bytes]:
+        for number in range(count):
+            taken = sum(len(part) for parts in s3.parts.values() for part in parts.values())
+            ahead.append(number * len(chunk) - taken)
+            yield chunk
+
+    s3_blobs.put("a", pieces, count * len(chunk))
+    assert max(ahead) < LEAST_PART_BYTES
+    tracemalloc.start()
+    try:
+        assert sum(map(len, s3_blobs.get("a"))) == count * len(chunk)
+        assert tracemalloc.get_traced_memory()[1] < 4 * 2**20
+    finally:
+        tracemalloc.stop()
 
 
 def test_a_store_that_is_away(s3_blobs: S3Blobs) -> None:
