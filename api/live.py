@@ -2,9 +2,11 @@
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import structlog
 from anyio import to_thread
@@ -14,6 +16,9 @@ log = structlog.get_logger(__name__)
 
 ENDED = frozenset({"succeeded", "failed", "canceled", "expired"})
 LONGEST_WAIT_SECONDS = 60.0
+Read = Callable[[Sequence[str]], Mapping[str, "Pulse"]]
+Listen = Callable[[Callable[[str], None], Callable[[bool], None]], Coroutine[Any, Any, None]]
+_BREATH_SECONDS = 0.02  # what happens at the same time is read at once
 _WAIT = re.compile(r"(?:^|[,;\s])wait=(\d{1,4})(?:$|[,;\s])")
 
 
@@ -58,20 +63,29 @@ class Watch:
 
 
 class Hub:
-    """One poller for all waiting clients: a client costs an event, not a thread or a connection."""
+    """One reader for all waiting clients: a client costs an event, not a thread or a connection.
 
-    def __init__(self, read: Callable[[Sequence[str]], Mapping[str, Pulse]], tick_seconds: float = 0.1) -> None:
-        self._read = read
-        self._tick_seconds = tick_seconds
+    It looks at all jobs that are waited for every `tick_seconds`. Where the database tells of jobs by itself, it looks
+    at those at once, and at all of them every `calm_seconds` only: for progress, which is not told, and to be sure.
+    """
+
+    def __init__(
+        self, read: Read, tick_seconds: float = 0.1, listen: Listen | None = None, calm_seconds: float = 0.5
+    ) -> None:
+        self._read, self._listen = read, listen
+        self._tick_seconds, self._calm_seconds = tick_seconds, calm_seconds
         self._watches: dict[str, set[Watch]] = {}
-        self._somebody = asyncio.Event()
+        self._due: set[str] = set()  # jobs to look at now
+        self._news = asyncio.Event()
+        self._next_look = 0.0  # at all of them
+        self.listening = False
 
     @contextmanager
     def watch(self, job_id: str) -> Iterator[Watch]:
         """Watch a job for as long as the client stays."""
         watch = Watch()
         self._watches.setdefault(job_id, set()).add(watch)
-        self._somebody.set()
+        self._heard(job_id)
         try:
             yield watch
         finally:
@@ -94,25 +108,64 @@ class Hub:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Keep the poller alive while the application serves."""
-        poller = asyncio.create_task(self._poll())
+        """Keep looking and listening while the application serves."""
+        tasks = [asyncio.create_task(self._look())]
+        if self._listen is not None:
+            tasks.append(asyncio.create_task(self._listen(self._heard, self._tuned)))
         try:
             yield
         finally:
-            poller.cancel()
-            await asyncio.gather(poller, return_exceptions=True)
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _poll(self) -> None:
+    def _heard(self, job_id: str) -> None:
+        """Look at a job soon, if somebody waits for it."""
+        if job_id in self._watches:
+            self._due.add(job_id)
+            self._news.set()
+
+    def _tuned(self, listening: bool) -> None:
+        """Look at everything when hearing begins or ends: something may have been missed."""
+        self.listening = listening
+        self._next_look = 0.0
+        self._news.set()
+
+    async def _look(self) -> None:
         while True:
-            if not self._watches:
-                self._somebody.clear()
-                await self._somebody.wait()
-            try:
-                pulses = await to_thread.run_sync(self._read, list(self._watches))
-            except SQLAlchemyError as error:
-                log.warning("hub_cannot_read", error=str(error))
-                pulses = {}
-            for job_id, pulse in pulses.items():
+            due = self._taken()
+            for job_id, pulse in (await self._pulses(due)).items():
                 for watch in self._watches.get(job_id, ()):
                     watch.tell(pulse)
-            await asyncio.sleep(self._tick_seconds)
+            await self._rest()
+
+    def _taken(self) -> list[str]:
+        """Return what is to be looked at now."""
+        now = time.monotonic()
+        due = [job_id for job_id in self._due if job_id in self._watches]
+        self._due.clear()
+        if now < self._next_look:
+            return due
+        self._next_look = now + (self._calm_seconds if self.listening else self._tick_seconds)
+        return list(self._watches)
+
+    async def _pulses(self, job_ids: Sequence[str]) -> Mapping[str, Pulse]:
+        if not job_ids:
+            return {}
+        try:
+            return await to_thread.run_sync(self._read, job_ids)
+        except SQLAlchemyError as error:
+            log.warning("hub_cannot_read", error=str(error))
+            self._next_look = min(self._next_look, time.monotonic() + self._tick_seconds)
+            return {}
+
+    async def _rest(self) -> None:
+        """Wait for news, and while anybody waits not beyond the next look."""
+        seconds = max(0.0, self._next_look - time.monotonic()) if self._watches else None
+        try:
+            async with asyncio.timeout(seconds):
+                await self._news.wait()
+        except TimeoutError:
+            return
+        self._news.clear()
+        await asyncio.sleep(_BREATH_SECONDS)

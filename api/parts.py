@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from api.auth import Sessions
 from api.limits import RateLimiter
-from api.live import Hub, Pulse
+from api.live import Hub, Listen, Pulse
 from api.metrics import Metrics
 from core.decoder import Decoder
 from store import queries, schema
@@ -48,12 +48,26 @@ def parts_from(settings: Settings, doorbell: Doorbell) -> Parts:
         database=database,
         safe=Safe(Vault(settings.root_key_list()), open_blobs(settings)),
         doorbell=doorbell,
-        hub=Hub(lambda job_ids: _pulses(database, job_ids)),
+        hub=hub_over(database),
         sessions=Sessions(settings.session_secret.get_secret_value().encode()),
         limiter=RateLimiter(settings.requests_per_minute, settings.redis_url or None),
         metrics=Metrics(database),
         decoder=Decoder(),
     )
+
+
+def hub_over(database: Database, **seconds: float) -> Hub:
+    """Return the hub that watches a database's jobs; it looks as often as told, or as it does by itself."""
+    return Hub(lambda job_ids: _pulses(database, job_ids), listen=_channel(database), **seconds)
+
+
+def _channel(database: Database) -> Listen | None:
+    """Return how to listen to what the database tells of jobs: Postgres only, SQLite tells nothing."""
+    if database.is_sqlite:
+        return None
+    from store.job_channel import JobChannel  # lazily: embedded, the driver is never loaded
+
+    return JobChannel(database).listen
 
 
 def _pulses(database: Database, job_ids: Sequence[str]) -> Mapping[str, Pulse]:
