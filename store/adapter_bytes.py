@@ -3,6 +3,7 @@
 Names, shapes and types are compared with the backbone's own by the worker, before it uses them.
 """
 
+import hashlib
 import json
 import math
 from dataclasses import dataclass
@@ -24,6 +25,21 @@ class Label:
     bundle: str
     base_digest: str
     options: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Checked:
+    """An adapter's bytes that are what they say; `digest` is their SHA-256."""
+
+    data: bytes
+    digest: str
+    label: Label
+
+
+def checked(data: bytes) -> Checked:
+    """Check an adapter's bytes: before a transaction begins, since it takes a while; else DamagedAdapter."""
+    label = read_label(data)
+    return Checked(data, hashlib.sha256(data).hexdigest(), label)
 
 
 def read_label(data: bytes) -> Label:

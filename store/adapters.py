@@ -1,6 +1,5 @@
 """Adapters: what a training made, to use, to take along, to bring back."""
 
-import hashlib
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -8,7 +7,7 @@ from sqlalchemy import update
 from sqlalchemy.orm import Session
 
 from store import consents, ledger, outbox, workers
-from store.adapter_bytes import read_label
+from store.adapter_bytes import Checked
 from store.columns import now
 from store.errors import StateConflict
 from store.leases import Lease
@@ -45,23 +44,22 @@ def publish(session: Session, lease: Lease, built: Built, metrics: dict[str, flo
     return row
 
 
-def bring(session: Session, safe: Safe, identity: Identity, data: bytes) -> Adapter:
-    """Keep an adapter that was trained before, once its bytes are checked and a worker's base fits it."""
+def bring(session: Session, safe: Safe, identity: Identity, file: Checked) -> Adapter:
+    """Keep an adapter that was trained before, its bytes checked, if a worker's base fits it."""
     consents.require(session, identity, "restore")
-    label = read_label(data)
-    workers.require_base(session, label.base_digest)
+    workers.require_base(session, file.label.base_digest)
     row = Adapter(
         tenant_id=identity.tenant_id,
         identity_id=identity.id,
-        digest=hashlib.sha256(data).hexdigest(),
-        bundle=label.bundle,
-        bundle_digest=label.base_digest,
-        size_bytes=len(data),
-        options=label.options,
+        digest=file.digest,
+        bundle=file.label.bundle,
+        bundle_digest=file.label.base_digest,
+        size_bytes=len(file.data),
+        options=file.label.options,
     )
     session.add(row)
     session.flush()
-    row.blob = safe.put(session, row.tenant_id, identity.id, "adapter", row.id, data)
+    row.blob = safe.put(session, row.tenant_id, identity.id, "adapter", row.id, file.data)
     session.flush()
     session.refresh(row)
     return row

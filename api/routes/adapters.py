@@ -4,13 +4,14 @@ from typing import Annotated
 
 from fastapi import File, Request, Response, UploadFile
 
-from api.dependencies import Once, Tx, own, working
+from api.dependencies import IdempotencyKey, Once, Tx, begin, own, working
 from api.idempotency import answered
 from api.limits import ADAPTER_BYTES
 from api.pages import Cursor, Limit, Page, page
 from api.routes.routing import router, scope
 from api.schemas.adapters import Adapter
 from store import adapters, consents, models
+from store.adapter_bytes import checked
 
 routes = router("adapters")
 _FILE = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
@@ -30,13 +31,19 @@ def list_adapters(identity_id: str, work: Tx, limit: Limit = 20, cursor: Cursor 
     openapi_extra=scope("adapters:import", max_bytes=ADAPTER_BYTES),
     form_limits={"max_files": 1},
 )
-def import_adapter(identity_id: str, file: Annotated[UploadFile, File()], work: Tx, once: Once) -> Response:
+def import_adapter(
+    identity_id: str, file: Annotated[UploadFile, File()], request: Request, idempotency_key: IdempotencyKey = None
+) -> Response:
     """Bring an adapter back; its names, shapes, types and numbers are checked before anything loads it."""
-    identity = own(work, models.Identity, identity_id)
-    consents.require(work.session, identity, "restore")
-    row = adapters.bring(work.session, work.parts.safe, identity, file.file.read())
-    work.audit("adapter.imported", row.id)
-    return once.keep(answered(201, Adapter.model_validate(row), location=f"/v1/adapters/{row.id}")).response()
+    with working(request, read_only=True) as work:  # refused before a byte is looked at
+        consents.require(work.session, own(work, models.Identity, identity_id), "restore")
+    brought = checked(file.file.read())  # here: nobody is to wait while 64 MiB are looked through
+    with working(request) as work:
+        once = begin(work, idempotency_key)
+        row = adapters.bring(work.session, work.parts.safe, own(work, models.Identity, identity_id), brought)
+        work.audit("adapter.imported", row.id)
+        answer = once.keep(answered(201, Adapter.model_validate(row), location=f"/v1/adapters/{row.id}"))
+    return answer.response()
 
 
 @routes.get("/adapters/{adapter_id}", response_model=Adapter, openapi_extra=scope("identities:read"))

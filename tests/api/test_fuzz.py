@@ -6,21 +6,12 @@ from typing import Any
 import pytest
 import schemathesis
 from hypothesis import HealthCheck, settings
-from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi import checks
 
 from tests.api.operations import DOCUMENT
+from tests.api.sequences import ALWAYS
 from tests.api.service import Service, Tenant
 
-# Not among them is that every well-formed request is accepted: a cursor, a box, an Idempotency-Key have rules that a
-# schema cannot tell.
-ALWAYS = [
-    not_a_server_error,
-    checks.status_code_conformance,
-    checks.content_type_conformance,
-    checks.response_headers_conformance,
-    checks.response_schema_conformance,
-]
 CHECKS = [*ALWAYS, checks.negative_data_rejection]
 FEW = settings(max_examples=5, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
 MANY = settings(FEW, max_examples=100, derandomize=False)

@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import select
 
 from store import adapters, ledger, models, workers
-from store.adapter_bytes import FORMAT, read_label
+from store.adapter_bytes import FORMAT, checked, read_label
 from store.errors import AdapterMismatch, DamagedAdapter, Fenced, StateConflict
 from store.models import Adapter, Eviction, Identity
 from tests.store.archive import Archive
@@ -16,7 +16,7 @@ from tests.store.built import LABEL, adapter_bytes, publish
 
 def _bring(archive: Archive, tenant: str, person: str, data: bytes) -> Adapter:
     with archive.api.transaction(tenant) as session:
-        return adapters.bring(session, archive.safe, session.get_one(Identity, (tenant, person)), data)
+        return adapters.bring(session, archive.safe, session.get_one(Identity, (tenant, person)), checked(data))
 
 
 def test_a_whole_file_says_what_it_is() -> None:

@@ -17,6 +17,7 @@ from core.images import read_photo
 from core.restoration import PreparedFace, RestoredFace
 from core.restoration import restore_faces as restore_for_real
 from store import adapters, models
+from store.adapter_bytes import checked
 from tests.core.conftest import made_adapter
 from tests.worker.house import Darkroom, House, at_work, build, photo
 from worker import batches
@@ -79,7 +80,7 @@ def _person(house: House, room: Darkroom, backbone: Backbone, number: int) -> st
     strong = replace(trained, lora=made_adapter(backbone, number).lora)
     with house.desk.transaction(house.tenant_id) as session:
         identity = session.get_one(models.Identity, {"tenant_id": house.tenant_id, "id": identity_id})
-        adapters.activate(session, adapters.bring(session, house.safe, identity, pack_adapter(strong)))
+        adapters.activate(session, adapters.bring(session, house.safe, identity, checked(pack_adapter(strong))))
     return identity_id
 
 
