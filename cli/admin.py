@@ -12,13 +12,14 @@ from rich.table import Table
 from sqlalchemy.exc import OperationalError, ProgrammingError
 from sqlalchemy.orm import Session
 
-from cli import overview
-from store import operators, settings
+from cli import logs, overview
+from store import audit, operators, settings
 from store.columns import Base
 from store.database import Database, Role
 from store.errors import DatabaseAway
 
 _TENANT = ("id", "name", "weight", "suspended", "max_queued_jobs", "max_running_jobs", "max_identities", "created_at")
+_SCHEDULE = ("id", "name", *operators.SCHEDULE)
 _KEY = ("id", "tenant_id", "name", "scopes", "created_at", "last_used_at", "expires_at", "revoked_at")
 _JOB = ("id", "tenant_id", "kind", "state", "attempt", "strikes", "worker_id", "queued_at", "finished_at", "error")
 _WORKER = ("id", "state", "draining", "device", "bundle", "started_at", "last_seen_at")
@@ -46,6 +47,17 @@ class Admin:
     def change_tenant(self, tenant_id: str, changes: Mapping[str, Any]) -> None:
         """Change a tenant's share or quotas, or suspend it."""
         self._print(lambda session: [_tenant(operators.change(session, tenant_id, **changes))], _TENANT)
+
+    def retention(self, tenant_id: str, days: Mapping[str, int | None]) -> None:
+        """Change for how long a tenant's things are kept, where that is asked for, and print it."""
+        with self._session() as session:
+            told = _fields(operators.change(session, tenant_id, **days), _SCHEDULE)
+        if days:
+            logs.set_up(self._settings)  # what is written into the audit log is a line on stderr too
+            with self._session("ledger", tenant_id=tenant_id) as session:
+                kept = {name: told[name] for name in operators.SCHEDULE}
+                audit.record(session, tenant_id, "operator", "tenant.retention_changed", tenant_id, **kept)
+        self._show([told], _SCHEDULE)
 
     def keys(self, tenant_id: str) -> None:
         """Print a tenant's keys, without their secrets."""
@@ -110,10 +122,12 @@ class Admin:
         Console().print(table, highlight=False)
 
     @contextlib.contextmanager
-    def _session(self, role: Role = "operator", read_only: bool = False) -> Iterator[Session]:
+    def _session(
+        self, role: Role = "operator", read_only: bool = False, tenant_id: str | None = None
+    ) -> Iterator[Session]:
         database = Database(self._settings.database_url, role=role)
         try:
-            with contextlib.closing(database), database.transaction(None, read_only=read_only) as session:
+            with contextlib.closing(database), database.transaction(tenant_id, read_only=read_only) as session:
                 yield session
         except OperationalError as error:
             raise DatabaseAway(

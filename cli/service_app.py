@@ -23,6 +23,7 @@ Threads = Annotated[
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 TenantId = Annotated[str, typer.Argument(help="As `admin tenants list` shows it.")]
+Days = Annotated[int | None, typer.Option(min=0, max=3650, help="In days; 0: until somebody deletes them.")]
 
 
 def serve(
@@ -115,6 +116,28 @@ def change_tenant(
         "max_identities": max_identities, "suspended": suspended,
     }  # fmt: skip
     Admin(data, as_json).change_tenant(tenant_id, {k: value for k, value in values.items() if value is not None})
+
+
+@tenants_app.command("retention")
+def set_retention(
+    tenant_id: TenantId,
+    references: Days = None,
+    restorations: Days = None,
+    uploads: Days = None,
+    unused_adapters: Days = None,
+    unused_identities: Days = None,
+    data: Data = None,
+    as_json: AsJson = False,
+) -> None:
+    """Say for how many days a tenant's things are kept; without options, print what holds."""
+    from cli.admin import Admin
+
+    given = {
+        "references_days": references, "restorations_days": restorations, "uploads_days": uploads,
+        "unused_adapters_days": unused_adapters, "unused_identities_days": unused_identities,
+    }  # fmt: skip
+    days = {name: value or None for name, value in given.items() if value is not None}
+    Admin(data, as_json).retention(tenant_id, days)
 
 
 @keys_app.command("list")

@@ -6,12 +6,13 @@ from datetime import UTC, datetime, timedelta
 import structlog
 
 from housekeeping.parts import Parts
-from store import erasure_ledger, queries, retention
+from store import erasure_ledger, queries, retention, schedules
 from store.outbox import Errand
 
 log = structlog.get_logger(__name__)
 _YOUNG = timedelta(hours=1)  # an object of this age may belong to a row that is still being written
 _ASKED_AT_ONCE = 500
+_ROUNDS = 100  # of deletions for one tenant before the next one has its turn
 
 
 def expire(parts: Parts, errand: Errand) -> None:
@@ -34,6 +35,21 @@ def tidy(parts: Parts) -> None:
     for tenant_id in tenant_ids:
         with parts.database.transaction(tenant_id) as session:
             retention.tidy_tenant(session, tenant_id)
+        enforce_schedule(parts, tenant_id)
+
+
+def enforce_schedule(parts: Parts, tenant_id: str) -> int:
+    """Delete what a tenant's retention schedule says is over; return how many things there were."""
+    count = 0
+    for _ in range(_ROUNDS):
+        with parts.database.transaction(tenant_id) as session:
+            done = schedules.enforce(session, tenant_id)
+        count += done
+        if not done:
+            break
+    if count:
+        log.info("schedule_enforced", tenant_id=tenant_id, count=count)
+    return count
 
 
 def delete_orphans(parts: Parts) -> int:

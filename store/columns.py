@@ -13,6 +13,7 @@ from sqlalchemy.types import JSON, TypeDecorator
 
 from store.ids import new_id
 
+DAY_SECONDS = 86_400.0
 NAMES = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
     "uq": "uq_%(table_name)s_%(column_0_N_name)s",

@@ -25,11 +25,16 @@ from store.job_models import Worker as Worker
 
 
 class Tenant(Base):
-    """A customer of the service."""
+    """A customer of the service, and for how many days its things are kept (None: until somebody deletes them)."""
 
     __tablename__ = "tenants"
     id: Mapped[str] = mapped_column(primary_key=True, default=lambda: new_id("ten"))
     name: Mapped[str]
+    references_days: Mapped[int | None]  # from when a photo was added
+    restorations_days: Mapped[int | None]  # from the end of the job
+    uploads_days: Mapped[int | None]  # from when a photo was sent ahead; None: one day
+    unused_adapters_days: Mapped[int | None]  # from the last restoration with it
+    unused_identities_days: Mapped[int | None]  # from when anything of the person was last used
     created_at: Mapped[datetime] = mapped_column(Instant, default=now())
     share: Mapped["TenantShare"] = relationship(lazy="joined", innerjoin=True)
 

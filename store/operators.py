@@ -19,6 +19,8 @@ SCOPES = (
     "adapters:import", "webhooks:admin", "keys:admin", "audit:read",
 )  # fmt: skip
 OPERATOR_SCOPE = "admin"
+SCHEDULE = ("references_days", "restorations_days", "uploads_days", "unused_adapters_days", "unused_identities_days")
+"""A tenant's retention schedule, in days; None: until somebody deletes them."""
 MAX_QUEUED_JOBS = 1000
 
 
@@ -59,11 +61,11 @@ def tenant(session: Session, tenant_id: str) -> Tenant:
 
 
 def change(session: Session, tenant_id: str, **changes: Any) -> Tenant:
-    """Change a tenant's name, share or quotas, or suspend it."""
+    """Change a tenant's name, share, quotas or retention schedule, or suspend it."""
     row = tenant(session, tenant_id)
     with acting_as(session, "operator"):
         for name, value in changes.items():
-            setattr(row if name == "name" else row.share, name, value)
+            setattr(row if name in ("name", *SCHEDULE) else row.share, name, value)
         session.flush()
     return row
 

@@ -8,11 +8,11 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from store import consents, ledger, outbox, people, queries, references, workers
-from store.columns import now
+from store.columns import DAY_SECONDS, now
 from store.errors import NoAdapter, NoUsableReference
 from store.ids import new_id
 from store.leases import Lease
-from store.models import LIVE, Adapter, Identity, Job, Restoration, RestorationFace
+from store.models import LIVE, Adapter, Identity, Job, Restoration, RestorationFace, Tenant
 from store.safe import Safe, prefix_of
 from store.vault import destroy_keys
 
@@ -147,6 +147,8 @@ def kept_seconds(session: Session, row: Restoration) -> int | None:
     own = [face.identity_id for face in queries.faces(session, row)]
     mine = (Identity.tenant_id == row.tenant_id, Identity.id.in_(own))
     limits = [row.expires_in, *session.scalars(select(Identity.retention_seconds).where(*mine))]
+    days = session.get_one(Tenant, row.tenant_id).restorations_days
+    limits.append(None if days is None else round(days * DAY_SECONDS))
     return min((limit for limit in limits if limit is not None), default=None)
 
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from sqlalchemy import delete, or_, select, update
 from sqlalchemy.orm import Session
 
-from store import erasures, outbox, replays, restorations, uploads
+from store import audit, erasures, outbox, replays, restorations, uploads
 from store.columns import age, now
 from store.ids import kind_of
 from store.models import (
@@ -34,6 +34,7 @@ def expire(session: Session, tenant_id: str, row_id: str) -> None:
         upload = session.get(Upload, key)
         if upload is not None and upload.removed_at is None:
             uploads.remove(session, upload)
+            audit.record(session, tenant_id, "housekeeping", "upload.expired", row_id, reason="retention")
         return
     restoration = session.get(Restoration, key)
     if restoration is None or restoration.removed_at is not None:
@@ -41,6 +42,7 @@ def expire(session: Session, tenant_id: str, row_id: str) -> None:
     left = _seconds_left(session, restoration)
     if left is not None and left <= 0:
         restorations.remove(session, restoration)
+        audit.record(session, tenant_id, "housekeeping", "restoration.expired", row_id, reason="retention")
     elif left is not None:
         outbox.add(session, tenant_id, "expire", {"id": row_id}, left)
 

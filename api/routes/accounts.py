@@ -9,7 +9,7 @@ from api.dependencies import Tx, own
 from api.errors import Refusal
 from api.pages import Cursor, Limit, Page, page
 from api.routes.routing import router, scope
-from api.schemas.accounts import AuditEvent, Erasure, Usage, UsageLine
+from api.schemas.accounts import AuditEvent, Erasure, Retention, Usage, UsageLine
 from api.schemas.common import GivenMoment
 from store import models, queries
 
@@ -30,6 +30,12 @@ def get_usage(
         for kind, count, seconds in queries.usage(work.session, work.tenant_id, start, end)
     ]
     return Usage(since=start, until=end, lines=lines, quotas=queries.quotas(work.session, work.tenant_id))
+
+
+@routes.get("/retention", response_model=Retention, openapi_extra=scope("audit:read"))
+def get_retention(work: Tx) -> Retention:
+    """Return for how long the tenant's things are kept; its operator sets that."""
+    return Retention.model_validate(work.session.get_one(models.Tenant, work.tenant_id))
 
 
 @routes.get("/audit-events", response_model=Page[AuditEvent], openapi_extra=scope("audit:read"))

@@ -6,10 +6,11 @@ from api.dependencies import Once, Tx
 from api.idempotency import answered
 from api.pages import Cursor, Limit, Page, decode_cursor, paged
 from api.routes.routing import router, scope
-from api.schemas.accounts import ApiKey, ApiKeyWithSecret
-from api.schemas.admin import NewTenant, NewTenantAnswer, Queue, Tenant, TenantChange, Worker
+from api.schemas.accounts import ApiKey, ApiKeyWithSecret, Retention
+from api.schemas.admin import NewTenant, NewTenantAnswer, Queue, RetentionChange, Tenant, TenantChange, Worker
 from api.shown import show_tenant
-from store import operators
+from store import audit, operators
+from store.database import act_for
 
 routes = router("admin")
 ADMIN = scope("admin")
@@ -44,6 +45,25 @@ def update_tenant(tenant_id: str, body: TenantChange, work: Tx) -> Tenant:
     row = operators.change(work.session, tenant_id, **body.changes())
     work.audit("tenant.changed", row.id)
     return show_tenant(row)
+
+
+@routes.get("/admin/tenants/{tenant_id}/retention", response_model=Retention, openapi_extra=ADMIN)
+def get_tenant_retention(tenant_id: str, work: Tx) -> Retention:
+    """Return for how long a tenant's things are kept."""
+    return Retention.model_validate(operators.tenant(work.session, tenant_id))
+
+
+@routes.patch("/admin/tenants/{tenant_id}/retention", response_model=Retention, openapi_extra=ADMIN)
+def update_tenant_retention(tenant_id: str, body: RetentionChange, work: Tx) -> Retention:
+    """Change for how long a tenant's things are kept: what is over is deleted within minutes, what is there too."""
+    row = operators.change(work.session, tenant_id, **body.model_dump(exclude_unset=True))
+    shown = Retention.model_validate(row)
+    for whose in sorted({work.tenant_id, row.id}):  # in this order: nobody waits in a circle
+        act_for(work.session, whose)
+        audit.record(
+            work.session, whose, work.principal.key_id, "tenant.retention_changed", row.id, **shown.model_dump()
+        )
+    return shown
 
 
 @routes.get("/admin/workers", response_model=list[Worker], openapi_extra=ADMIN)

@@ -69,6 +69,20 @@ class Usage(Output):
     quotas: dict[str, int | None]
 
 
+class Retention(Output):
+    """For how many days a tenant's things are kept, at most; null: until somebody deletes them, uploads for a day.
+
+    References count from when they were added, results from the end of their job, uploads from when they came, adapters
+    and identities from when they were last used. The audit log, receipts and tombstones are kept.
+    """
+
+    references_days: int | None
+    restorations_days: int | None
+    uploads_days: int | None
+    unused_adapters_days: int | None
+    unused_identities_days: int | None
+
+
 class AuditEvent(Output):
     """One link of the tenant's append-only, hash-chained log."""
 

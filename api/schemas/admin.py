@@ -9,6 +9,7 @@ from api.schemas.common import Input, Moment, Name, Output
 
 Weight = Annotated[float, Field(gt=0, le=1000, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=0, le=1_000_000_000)]
+Days = Annotated[int, Field(ge=1, le=3650)]
 
 
 class NewTenant(Input):
@@ -51,6 +52,16 @@ class NewTenantAnswer(Tenant):
     """A tenant and its first key, shown this once."""
 
     first_key: ApiKeyWithSecret
+
+
+class RetentionChange(Input):
+    """For how many days a tenant's things are to be kept; null: until somebody deletes them, uploads for a day."""
+
+    references_days: Days | None = None
+    restorations_days: Days | None = None
+    uploads_days: Days | None = None
+    unused_adapters_days: Days | None = None
+    unused_identities_days: Days | None = None
 
 
 class Worker(Output):

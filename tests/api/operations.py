@@ -66,6 +66,7 @@ BODIES: Mapping[str, Mapping[str, Any]] = {
     "rotate_api_key": {"json": {}},
     "create_tenant": {"json": {"name": "Acme"}},
     "update_tenant": {"json": {"weight": 2.0}},
+    "update_tenant_retention": {"json": {"references_days": 400}},
 }
 
 

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from store import audit
+from store import audit, operators
 from tests.api.hand import Hand
 from tests.api.service import Service, Tenant
 
@@ -132,3 +132,23 @@ def test_a_retention_only_gets_shorter(tenant: Tenant) -> None:
     path = f"/v1/identities/{made['id']}"
     assert tenant.http.patch(path, json={"retention_seconds": 600}).json()["retention_seconds"] == 600
     assert tenant.http.patch(path, json={"retention_seconds": 900}).status_code == 422
+
+
+def test_a_tenants_retention(service: Service, tenant: Tenant) -> None:
+    """An operator sets a tenant's schedule; the tenant reads it, and both logs tell of the change."""
+    operator = service.tenant()
+    nothing = dict.fromkeys(operators.SCHEDULE)
+    assert tenant.http.get("/v1/retention").json() == nothing
+    path = f"/v1/admin/tenants/{tenant.id}/retention"
+    told = operator.http.patch(path, json={"restorations_days": 30, "uploads_days": 2}).json()
+    assert told == nothing | {"restorations_days": 30, "uploads_days": 2}
+    assert operator.http.patch(path, json={"restorations_days": None}).json() == nothing | {"uploads_days": 2}
+    assert operator.http.get(path).json() == tenant.http.get("/v1/retention").json() == nothing | {"uploads_days": 2}
+    for days in (0, -1, 3651, 1.5, "30"):
+        assert operator.http.patch(path, json={"uploads_days": days}).status_code == 422
+    for whose in (operator, tenant):
+        event = whose.http.get("/v1/audit-events").json()["data"][0]
+        assert (event["action"], event["target"]) == ("tenant.retention_changed", tenant.id)
+        assert (event["actor"], event["details"]["uploads_days"]) == (operator.key_id, 2)
+        with service.ledger.transaction(whose.id, read_only=True) as session:
+            assert audit.broken_link(session, whose.id) is None

@@ -1,13 +1,17 @@
 """Tests of `idprefer admin`: what whoever runs the place does without the API."""
 
 import json
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 
 from cli.app import main
-from store import schema
+from store import audit, schema
+from store.database import Database
+from store.models import AuditEvent
 from store.settings import load
 
 
@@ -85,3 +89,19 @@ def test_tables(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
     text = "".join(capsys.readouterr().out.split())
     assert "weight" in text
     assert all(tenant_id[-6:] in text for tenant_id in made)
+
+
+def test_retention(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A tenant's schedule is set, printed and lifted again; each change is in the tenant's own log."""
+    (tenant,) = asked(capsys, data, "tenants", "create", "Photo Shop")
+    words = ("tenants", "retention", tenant["id"])
+    (told,) = asked(capsys, data, *words, "--references", "400", "--unused-identities", "700")
+    assert (told["references_days"], told["unused_identities_days"], told["uploads_days"]) == (400, 700, None)
+    (told,) = asked(capsys, data, *words, "--references", "0")
+    assert asked(capsys, data, *words) == [told]
+    assert (told["references_days"], told["unused_identities_days"]) == (None, 700)
+    with closing(Database(load(data).database_url)) as database, database.transaction(tenant["id"]) as session:
+        events = session.scalars(select(AuditEvent).order_by(AuditEvent.sequence)).all()
+        assert [(event.action, event.actor) for event in events] == [("tenant.retention_changed", "operator")] * 2
+        assert events[0].details["references_days"] == 400
+        assert audit.broken_link(session, tenant["id"]) is None

@@ -5,12 +5,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import select, update
 
 from housekeeping import outbox as errands
 from housekeeping import retention
 from housekeeping.loop import Caretaker, Rhythm
-from store import ledger, models, outbox, people, receipts, workers
+from store import ledger, models, operators, outbox, people, receipts, workers
 from store.columns import now
 from store.errors import StorageDown
 from tests.housekeeping.conftest import Caretaking
@@ -72,6 +72,23 @@ def test_what_has_had_its_time(house: House, caretaking: Caretaking) -> None:
     caretaking.errands_done()
     assert house.row(models.Identity, old).state in ("erasing", "erased")
     assert house.row(models.Identity, used).state == "draft"
+
+
+def test_a_schedule_is_enforced(house: House, caretaking: Caretaking) -> None:
+    """On its round the caretaker deletes what a tenant's schedule says is over, object and all, and writes it down."""
+    house.reference(house.identity(), 1)
+    with house.desk.transaction(None) as session:
+        operators.change(session, house.tenant_id, references_days=30)
+    retention.tidy(caretaking.parts)
+    assert house.blobs() != []
+    with house.desk.transaction(house.tenant_id) as session:
+        session.execute(update(models.Reference).values(created_at=now(-31 * 86_400)))
+    retention.tidy(caretaking.parts)
+    caretaking.errands_done()
+    assert house.blobs() == []
+    with house.desk.transaction(house.tenant_id) as session:
+        event = session.scalars(select(models.AuditEvent).order_by(models.AuditEvent.id.desc()).limit(1)).one()
+        assert (event.action, event.actor) == ("reference.expired", "housekeeping")
 
 
 def test_orphans(house: House, caretaking: Caretaking, monkeypatch: pytest.MonkeyPatch) -> None:

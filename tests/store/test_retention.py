@@ -5,9 +5,22 @@ from typing import Any
 import pytest
 from sqlalchemy import select, update
 
-from store import ids, ledger, outbox, people, retention, uploads, workers
+from store import ids, ledger, operators, outbox, people, retention, schedules, uploads, workers
 from store.columns import now
-from store.models import DataKey, Erasure, Identity, Job, JobEvent, OutboxEvent, Restoration, Upload, Worker
+from store.models import (
+    Adapter,
+    AuditEvent,
+    DataKey,
+    Erasure,
+    Identity,
+    Job,
+    JobEvent,
+    OutboxEvent,
+    Reference,
+    Restoration,
+    Upload,
+    Worker,
+)
 from tests.store.archive import Archive, picture
 from tests.store.built import publish
 
@@ -148,3 +161,123 @@ def test_a_worker_reports_and_leaves(archive: Archive) -> None:
         assert session.get_one(Worker, row.id, populate_existing=True).state == "busy"
         workers.leave(session, row.id)
         assert workers.beat(session, row.id, "busy").draining
+
+
+def _scheduled(archive: Archive, tenant: str, **days: int | None) -> int:
+    """Give a tenant a schedule, and enforce it; return how many things were deleted."""
+    with archive.api.transaction(None) as session:
+        operators.change(session, tenant, **days)
+    with archive.of(tenant) as session:
+        return schedules.enforce(session, tenant)
+
+
+def _expired(archive: Archive, tenant: str) -> list[tuple[str, str | None]]:
+    """Return what the audit log says was deleted by the caretaker."""
+    with archive.of(tenant) as session:
+        found = select(AuditEvent).where(AuditEvent.actor == "housekeeping").order_by(AuditEvent.sequence)
+        return [(event.action, event.target) for event in session.scalars(found)]
+
+
+def test_a_schedule_shortens_old_results(archive: Archive) -> None:
+    """What was to be kept for ever, or for longer, goes by the schedule; a result of another tenant stays."""
+    tenant, other = archive.tenant(), archive.tenant()
+    person = archive.person(tenant)
+    rows = [archive.restoration(tenant, person, expires_in=seconds) for seconds in (None, 90 * 86_400, 3600)]
+    theirs = archive.restoration(other, archive.person(other))
+    for claim in archive.claim("restore", limit=4):
+        archive.restore(claim)
+    promised = archive.row(Restoration, tenant, rows[2].id).expires_at
+    assert _scheduled(archive, tenant, restorations_days=30) == 0
+    for row in rows[:2]:
+        done = archive.row(Restoration, tenant, row.id)
+        finished = archive.job(tenant, row.job_id).finished_at
+        assert (done.expires_at - finished).total_seconds() == pytest.approx(30 * 86_400, abs=2)
+    assert archive.row(Restoration, tenant, rows[2].id).expires_at == promised  # only ever shorter
+    for whose in (tenant, other):
+        _age(archive, whose, Job, finished_at=now(-31 * 86_400))
+    assert _scheduled(archive, tenant, restorations_days=30) == 3
+    assert _scheduled(archive, tenant, restorations_days=30) == 0
+    gone = {("restoration.expired", row.id) for row in rows}
+    assert set(_expired(archive, tenant)) == gone
+    assert archive.row(Restoration, other, theirs.id).removed_at is None
+
+
+def test_a_new_result_expires_by_the_schedule(archive: Archive) -> None:
+    """The moment at which a result will go is known, and told, from the beginning."""
+    tenant = archive.tenant(restorations_days=2)
+    row = archive.restoration(tenant, archive.person(tenant))
+    archive.restore(archive.claim("restore")[0])
+    done = archive.row(Restoration, tenant, row.id)
+    assert (done.expires_at - archive.job(tenant, row.job_id).finished_at).total_seconds() == pytest.approx(
+        172_800, abs=2
+    )
+
+
+def test_uploads_by_the_schedule(archive: Archive) -> None:
+    """An upload is kept for as many days as the schedule says, and for fewer when it says fewer."""
+    tenant = archive.tenant(uploads_days=7)
+    with archive.api.transaction(tenant) as session:
+        row = uploads.add(session, archive.safe, tenant, picture("sent ahead"))
+    assert (row.expires_at - row.created_at).total_seconds() == pytest.approx(7 * 86_400, abs=2)
+    _age(archive, tenant, Upload, created_at=now(-3 * 86_400))
+    assert _scheduled(archive, tenant, uploads_days=4) == 0
+    assert _scheduled(archive, tenant, uploads_days=2) == 1
+    assert archive.row(Upload, tenant, row.id).blob is None
+    assert _expired(archive, tenant) == [("upload.expired", row.id)]
+
+
+def test_references_by_the_schedule(archive: Archive) -> None:
+    """A photo goes when its days are over, but not from under a training; the adapter made of it stays."""
+    tenant = archive.tenant()
+    person = archive.person(tenant)
+    archive.training(tenant, person)
+    _age(archive, tenant, Reference, created_at=now(-11 * 86_400))
+    assert _scheduled(archive, tenant, references_days=12) == 0
+    assert _scheduled(archive, tenant, references_days=10) == 0
+    publish(archive, archive.claim("train")[0])
+    assert _scheduled(archive, tenant, references_days=10) == 1
+    ((action, _),) = _expired(archive, tenant)
+    assert action == "reference.expired"
+    assert archive.row(Identity, tenant, person).state == "personalized"
+
+
+def test_unused_adapters_by_the_schedule(archive: Archive) -> None:
+    """An adapter goes when it was made, made active and restored with so long ago; one in use stays."""
+    tenant = archive.tenant()
+    person = archive.person(tenant)
+    archive.training(tenant, person)
+    adapter = publish(archive, archive.claim("train")[0])
+    row = archive.restoration(tenant, person)
+    archive.restore(archive.claim("restore")[0])
+    _age(archive, tenant, Adapter, created_at=now(-9 * 86_400))
+    assert _scheduled(archive, tenant, unused_adapters_days=8) == 0  # made active a moment ago
+    _age(archive, tenant, Adapter, activated_at=now(-9 * 86_400))
+    assert _scheduled(archive, tenant, unused_adapters_days=8) == 0  # restored with a moment ago
+    _age(archive, tenant, Restoration, created_at=now(-9 * 86_400))
+    assert _scheduled(archive, tenant, unused_adapters_days=8) == 1
+    assert archive.row(Adapter, tenant, adapter.id).state == "deleted"
+    assert archive.row(Restoration, tenant, row.id).removed_at is None
+
+
+def test_unused_people_by_the_schedule(archive: Archive) -> None:
+    """Somebody whom nobody came back to is erased, with a receipt to come; somebody in use stays."""
+    tenant = archive.tenant()
+    idle, busy = archive.person(tenant), archive.person(tenant)
+    with archive.of(tenant) as session:
+        session.execute(update(Identity).where(Identity.id == idle).values(last_active_at=now(-8 * 86_400)))
+    assert _scheduled(archive, tenant, unused_identities_days=7) == 1
+    assert archive.row(Identity, tenant, idle).state == "erasing"
+    assert archive.row(Identity, tenant, busy).state == "ready"
+    with archive.of(tenant) as session:
+        assert session.scalars(select(Erasure.reason)).all() == ["retention"]
+
+
+def test_no_schedule_keeps_everything(archive: Archive) -> None:
+    """A tenant without a schedule keeps what is as old as it likes."""
+    tenant = archive.tenant()
+    archive.restoration(tenant, archive.person(tenant))
+    archive.restore(archive.claim("restore")[0])
+    old = now(-9999 * 86_400)
+    for model, values in ((Reference, {"created_at": old}), (Identity, {"last_active_at": old})):
+        _age(archive, tenant, model, **values)
+    assert _scheduled(archive, tenant) == 0

@@ -16,7 +16,6 @@ from tests.api.service import Service, serving
 from tests.trust.zoo import KINDS, PAYLOAD, Animal, cut_short, mutated, small
 
 SECONDS = 3.0  # of a core: a machine that does much else must not fail this
-SECONDS_OF_40_MEGAPIXELS = 4.0  # of which our own packing of the result takes two and a half
 CHILD_BYTES = 1 << 30
 
 
@@ -61,7 +60,7 @@ class Keeper:
             yield f"the child died after {waited:.1f} s ({refusal})"
             assert self.decoder.decode(next(small()).data).width
             return
-        if took > (SECONDS_OF_40_MEGAPIXELS if animal.large else SECONDS):
+        if took > SECONDS:
             yield f"{took:.1f} s of a core"
         if self.peak_bytes() > CHILD_BYTES:
             yield f"{self.peak_bytes() >> 20} MiB"
