@@ -1,11 +1,13 @@
 """A service in a process of its own, whose memory, threads and speed are its alone."""
 
+import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import structlog
 
@@ -34,10 +36,11 @@ class Alone:
 
 
 @contextmanager
-def alone(folder: Path) -> Iterator[Alone]:
-    """Run the process for a while."""
+def alone(folder: Path, environment: Mapping[str, str]) -> Iterator[Alone]:
+    """Run the process for a while; the environment says over which servers."""
     command = [sys.executable, "-m", "tests.api.alone", str(folder)]
-    process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    process = subprocess.Popen(command, cwd=ROOT, env={**os.environ, **environment}, **pipes)
     assert process.stdout is not None
     assert process.stdin is not None
     try:

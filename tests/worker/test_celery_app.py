@@ -1,4 +1,4 @@
-"""Tests of a process under Celery, as its tasks and its parent see it; whole nodes are in test_contract."""
+"""Tests of a process under Celery, as its tasks and its parent see it; whole nodes are in tests/stacks."""
 
 import os
 import threading
