@@ -39,6 +39,7 @@ class Evidence:
     colour_shift: float  # delta-E of result and input, low frequencies
     fallback: str | None = None  # why the result is not what was wanted
     warning: str | None = None  # what speaks against the result, where the base model's was no better
+    doubt: str | None = None  # what speaks against it that the face is the person's
 
     def as_dict(self) -> dict[str, Any]:
         """Return the evidence as JSON knows it."""

@@ -13,7 +13,10 @@ from torch import Tensor
 from core.backbone import Backbone
 from core.references import face_embeddings, second_embeddings
 
-STRANGER = 0.0  # below it a face is clearly another person's
+# How often each is right and wrong on mini: docs/security/identity-mismatch.md.
+STRANGER = 0.0  # below it a face is clearly another person's, where the photo is good enough to tell
+_DOUBTFUL = 0.5  # below it a face may be another person's
+_TELLING = 0.5  # quality from which on a photo is good enough to tell people apart
 _DEFAULT_TARGET = 0.6  # cosine of two good photos of one person, where no bundle says otherwise
 
 
@@ -42,6 +45,23 @@ def likeness(backbone: Backbone, faces: FaceEmbeddings, person: FaceEmbeddings) 
             strangers, same = _cosines(backbone, name)
             scores.append(((rows @ row[0]) - strangers) / (same - strangers))
     return torch.stack(scores).mean(0)
+
+
+def is_strangers(backbone: Backbone, crop: Tensor, alike: float) -> bool:
+    """Say whether a crop (3, S, S) in [-1, 1] clearly shows another person; a poor one may be anybody's."""
+    if alike >= STRANGER:
+        return False
+    if backbone.quality is None:
+        return True
+    (quality,) = backbone.quality.assess(crop[None].to(backbone.device))
+    return quality.score >= _TELLING
+
+
+def doubt(alike: float | None) -> str | None:
+    """Return what speaks against it that a face is the person's, by its likeness to the references, or None."""
+    if alike is None or alike >= _DOUBTFUL:
+        return None
+    return f"the face may be another person's than the references' ({alike:.2f}; 0 = a stranger, 1 = the same)"
 
 
 def target_constant(backbone: Backbone) -> float:

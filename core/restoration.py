@@ -23,7 +23,7 @@ from core.errors import FaceTooSmall, IdentityMismatch, InvalidOption, NoFaceFou
 from core.evidence import Evidence, complaint, consistency_db, decided
 from core.faces import Box, Face, overlap
 from core.images import Photo
-from core.likeness import STRANGER, FaceEmbeddings, embed, likeness, target_constant
+from core.likeness import FaceEmbeddings, doubt, embed, is_strangers, likeness, target_constant
 from core.options import RestoreOptions
 from core.person import Person, Tier
 from core.references import guiding_reference, target_cosine
@@ -216,7 +216,7 @@ def _prepared(backbone: Backbone, photo: Photo, place: Face | Box, wish: Wish) -
     if wish.person is not None and wish.person.identity is not None:
         alike = float(likeness(backbone, embeddings, wish.person.identity)[0])
         # A box by hand aligns too roughly to say that somebody is somebody else.
-        if alike < STRANGER and isinstance(place, Face):
+        if isinstance(place, Face) and is_strangers(backbone, to_tensor(aligned), alike):
             raise IdentityMismatch(
                 f"got a face as unlike the references as a stranger's ({alike:.2f}), wanted the same person "
                 "(0 = a stranger, 1 = the same); choose another face, or mark it by a box to insist"
@@ -266,6 +266,7 @@ def _restored(
             tier=_tier(face.wish.person),
             wanted=_tier(person),
             likeness=face.likeness,
+            doubt=doubt(face.likeness),
             similarity_before=_similarity(face.embeddings.second, person),
             similarity_after=_similarity(after.second[i : i + 1], person),
             consistency_db=float(consistency[i]),

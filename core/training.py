@@ -6,7 +6,9 @@ carry no LoRA, so for y* they run once; and once the tokens are frozen the backw
 
 import math
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -16,6 +18,7 @@ from core import checkpoint
 from core.arcface import to_arcface_frame
 from core.backbone import Backbone
 from core.errors import Interrupted
+from core.frozen_weights import FrozenWeights
 from core.injector import BASE, Adapter, Attached, inserted, new_lora
 from core.losses import as_noise, denoising_loss, identity_loss, noised, predicted_latents, prior_loss
 from core.options import TrainOptions
@@ -152,14 +155,15 @@ class _Training:
         generator = torch.Generator().manual_seed(self._options.seed * 1_000_003 + self.step)
         for group in self._optimizer.param_groups:
             group["lr"] = group["peak"] * self._schedule()
-        terms = self._losses(lora, generator)
         options = self._options
         weights = {"denoising": 1.0, "prior": options.lambda_prior, "identity": options.identity_weight}
-        loss = torch.stack([weights[name] * term for name, term in terms.items()]).sum()
-        if not torch.isfinite(loss):
-            raise FloatingPointError(f"the loss of step {self.step} is {loss.item()}, wanted a finite number")
-        self._optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        with self._frozen.cast() if self._half_pays else nullcontext():
+            terms = self._losses(lora, generator)
+            loss = torch.stack([weights[name] * term for name, term in terms.items()]).sum()
+            if not torch.isfinite(loss):
+                raise FloatingPointError(f"the loss of step {self.step} is {loss.item()}, wanted a finite number")
+            self._optimizer.zero_grad(set_to_none=True)
+            loss.backward()
         nn.utils.clip_grad_norm_(self._parameters.values(), _GRADIENT_NORM)
         self._optimizer.step()
         self.step += 1
@@ -340,10 +344,17 @@ class _Training:
     def _vectors(self, name: str) -> TokenVectors:
         return TokenVectors(self._tokens[f"{name}.first"], self._tokens[f"{name}.second"])
 
+    @property
+    def _half_pays(self) -> bool:
+        """Say whether bf16 pays and the weights are not in bf16 already."""
+        return self._compute_dtype == torch.bfloat16 and self._backbone.dtype != torch.bfloat16
+
+    @cached_property
+    def _frozen(self) -> FrozenWeights:
+        return FrozenWeights([self._backbone.unet, self._backbone.controlnet], torch.bfloat16)
+
     def _autocast(self) -> torch.autocast:
-        """Return bf16 autocast where it pays and the weights are not in bf16 already."""
-        pays = self._compute_dtype == torch.bfloat16 and self._backbone.dtype != torch.bfloat16
-        return torch.autocast(self._backbone.device.type, dtype=torch.bfloat16, enabled=pays)
+        return torch.autocast(self._backbone.device.type, dtype=torch.bfloat16, enabled=self._half_pays)
 
     @torch.no_grad()
     def _evaluate(self, lora: Attached, judged: EncodedReferences) -> None:

@@ -3,12 +3,14 @@
 from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import replace
+from functools import cached_property
 
 import torch
 from diffusers.models.attention_processor import AttnProcessor2_0
 from torch import Tensor
 
 from core.backbone import Backbone
+from core.frozen_weights import FrozenWeights
 from core.injector import inserted
 from core.options import TrainOptions
 from core.references import Reference
@@ -52,8 +54,17 @@ class _PromptsAnew(_Training):
 class _FullPrecision(_Training):
     """Without bf16 where the probe found that it pays."""
 
-    def _autocast(self) -> torch.autocast:
-        return torch.autocast(self._backbone.device.type, dtype=torch.bfloat16, enabled=False)
+    @property
+    def _half_pays(self) -> bool:
+        return False
+
+
+class _CastAtEveryUse(_Training):
+    """Without a half-precision copy of the frozen weights."""
+
+    @cached_property
+    def _frozen(self) -> FrozenWeights:
+        return FrozenWeights([], torch.bfloat16)
 
 
 def steps_of_training(backbone: Backbone, references: list[Reference], options: TrainOptions) -> Callable[[], None]:
@@ -75,6 +86,7 @@ def training_levers(
         "cached latents": _work(_LatentsAnew, backbone, references, options),
         "cached prompts": _work(_PromptsAnew, backbone, references, options),
         "preview decoder": _work(_Training, without_preview, references, options),
+        "frozen weights cast once": _work(_CastAtEveryUse, backbone, references, options),
         "probed precision": _work(_FullPrecision, backbone, references, options),
         "decoders and recognizer channels-last": _work(_Training, contiguous(backbone), references, options),
         "plain attention for few tokens": _work(_Training, _fused(backbone), references, options),
