@@ -1,6 +1,7 @@
-"""Sequences of made-up requests to things that are there, sent to a running service, and what came of them."""
+"""A sequence of made-up requests to things that are there, sent to a running service, and what came of them."""
 
 import json
+import random
 import re
 from collections import Counter, deque
 from dataclasses import dataclass, field
@@ -8,7 +9,7 @@ from typing import Any
 
 import requests
 import schemathesis
-from hypothesis import HealthCheck, Phase, given, seed, settings, strategies
+from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis.strategies import SearchStrategy
 from schemathesis import GenerationMode
 from schemathesis.checks import not_a_server_error
@@ -33,12 +34,11 @@ PARTS = {
     "job": "job_id", "whe": "endpoint_id", "dlv": "delivery_id", "key": "key_id", "era": "erasure_id",
     "wrk": "worker_id", "upl": "upload_id", "ten": "tenant_id",
 }  # fmt: skip
-LENGTH = 8
-"""Requests of one sequence."""
 _MADE = {name for name in PARTS.values() if name != "upload_id"}
 _ID = re.compile(r'"([a-z]{3})_([0-9a-f]{32})"')
 _ENDLESS = "stream_job_events"  # answers only when somebody else has done something
 _REMEMBERED = 3
+_OFTEN = 8  # requests between two looks at whether there is a person who can be trained
 
 
 @dataclass(frozen=True)
@@ -116,26 +116,49 @@ class Known:
         return known[-1 - back % len(known)] if known and isinstance(value, str) else self.named(value, back)
 
 
-def play(service: Service, tenant: Tenant, hand: Hand, number: int, count: int) -> Outcome:
-    """Play `count` sequences, drawn from the seed `number`, while a hand does the work."""
+def play(service: Service, tenant: Tenant, hand: Hand, number: int, well: int, ill: int) -> Outcome:
+    """Send each operation `well` well-formed requests, and `ill` ill-formed ones where it takes a body.
+
+    They are drawn from the seed `number` ahead, and sent in an order drawn from it, while a hand does the work.
+    """
     known, outcome, session = Known(Makings(service, hand), tenant), Outcome(), requests.Session()
     session.headers["Authorization"] = f"Bearer {tenant.token}"
+    with session, hand.working():
+        for place, step in enumerate(_steps(number, well, ill)):
+            if place % _OFTEN == 0:
+                known.keep_usable()
+            known.name_in(step)
+            _take(step, service.url, session, outcome, known)
+    return outcome
+
+
+def _steps(number: int, well: int, ill: int) -> list[Step]:
+    schema: Any = schemathesis.openapi.from_dict(json.loads(DOCUMENT.read_text())).exclude(operation_id=_ENDLESS)
+    cases = []
+    for operation in (found.ok() for found in schema.get_all_operations()):
+        cases += _drawn(operation.as_strategy(), number, well)
+        if operation.body and ill:
+            cases += _drawn(operation.as_strategy(generation_mode=GenerationMode.NEGATIVE), number, ill)
+    chance = random.Random(number)
+    chance.shuffle(cases)
+    return [Step(case, chance.random() < 0.5, chance.random() < 0.5, chance.randrange(_REMEMBERED)) for case in cases]
+
+
+def _drawn(cases: SearchStrategy[Any], number: int, count: int) -> list[Any]:
+    """Return cases of one operation; drawn one operation at a time, since together some would hardly ever come."""
+    found = []
 
     @seed(number)
     @settings(
         max_examples=count, deadline=None, database=None, phases=[Phase.generate],
         suppress_health_check=list(HealthCheck),
     )  # fmt: skip
-    @given(strategies.lists(_steps(), min_size=LENGTH, max_size=LENGTH))
-    def run(steps: list[Step]) -> None:
-        known.keep_usable()
-        for step in steps:
-            known.name_in(step)
-            _take(step, service.url, session, outcome, known)
+    @given(cases)
+    def draw(case: Any) -> None:
+        found.append(case)
 
-    with session, hand.working():
-        run()
-    return outcome
+    draw()
+    return found
 
 
 def _take(step: Step, url: str, session: requests.Session, outcome: Outcome, known: Known) -> None:
@@ -164,20 +187,3 @@ def _sent_soundly(
             body[kind] = known.named(body[kind], step.back)
     headers = {"Prefer": "wait=2"} if step.waits else {}
     return session.request(step.case.method, address, headers=headers, timeout=60, **body)
-
-
-def _steps() -> SearchStrategy[Step]:
-    schema: Any = schemathesis.openapi.from_dict(json.loads(DOCUMENT.read_text())).exclude(operation_id=_ENDLESS)
-    found = [operation.ok() for operation in schema.get_all_operations()]
-    well = strategies.one_of([operation.as_strategy() for operation in found])
-    ill = strategies.one_of(
-        [operation.as_strategy(generation_mode=GenerationMode.NEGATIVE) for operation in found if operation.body]
-    )
-    cases = strategies.one_of(well, well, well, ill)
-
-    @strategies.composite  # not `builds`, which would write out all of the document to say what it is
-    def steps(draw: Any) -> Step:
-        yes = strategies.booleans()
-        return Step(draw(cases), draw(yes), draw(yes), draw(strategies.integers(0, _REMEMBERED - 1)))
-
-    return steps()
