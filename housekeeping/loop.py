@@ -12,7 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from housekeeping import retention
 from housekeeping.outbox import Errands
 from housekeeping.parts import Parts
-from housekeeping.sweep import sweep
+from housekeeping.sweep import Sweeper
 from store.errors import StoreError
 
 log = structlog.get_logger(__name__)
@@ -38,7 +38,7 @@ class Caretaker:
         """Go round until it is time to stop."""
         parts, rhythm, errands = self._parts, self._rhythm, Errands(self._parts)
         duties = [
-            _Duty(rhythm.sweep, lambda: sweep(parts)),
+            _Duty(rhythm.sweep, Sweeper(parts).sweep),
             _Duty(rhythm.errands, errands.start_due),
             _Duty(rhythm.tidy, lambda: retention.tidy(parts)),
             _Duty(rhythm.orphans, lambda: retention.delete_orphans(parts)),

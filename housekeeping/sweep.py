@@ -1,6 +1,9 @@
 """Jobs that lost their worker, their time, or their bell: put right, and rung again."""
 
+import time
+
 import structlog
+from sqlalchemy.exc import SQLAlchemyError
 
 from housekeeping.parts import Parts
 from store import ledger
@@ -19,3 +22,26 @@ def sweep(parts: Parts) -> None:
         unheard = ledger.unheard(session)
     for kind in sorted(unheard):
         parts.doorbell.wake(kind)
+
+
+class Sweeper:
+    """Sweeps; after a database that was away, each living worker has time to report before its jobs count as lost."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._away = False
+        self._not_before = time.monotonic()
+
+    def sweep(self) -> None:
+        """Sweep, unless the database has only just come back."""
+        if self._away:
+            with self._parts.database.transaction(None, read_only=True):
+                self._not_before = time.monotonic() + ledger.LEASE_SECONDS
+            self._away = False
+        if time.monotonic() < self._not_before:
+            return
+        try:
+            sweep(self._parts)
+        except SQLAlchemyError:
+            self._away = True
+            raise

@@ -186,11 +186,16 @@ def canceled(session: Session, lease: Lease, metrics: Mapping[str, float] | None
 
 def release(session: Session, lease: Lease) -> None:
     """Give a job back unharmed: this worker is drained, or cannot go on."""
-    values = {
-        "state": _when(running="queued", canceling="canceled"), "finished_at": _now_if("canceling"), "worker_id": None,
-        "lease_until": None,
-    }  # fmt: skip
-    _told(session, _fenced(session, lease, values, HELD))
+    _told(session, _fenced(session, lease, _given_back(), HELD))
+
+
+def make_good(session: Session, lease: Lease) -> None:
+    """Give back a job whose end could not be written; where its lease is over, take back the strike for it."""
+    job = _change(session, _held_by(lease), Job.state.in_(HELD), _given_back())
+    if job is None:
+        _forgive(session, lease)
+    else:
+        _told(session, job)
 
 
 # --- by housekeeping ---------------------------------------------------------------------------------------------
@@ -234,6 +239,11 @@ def _alive(session: Session, job: Job) -> bool:
     """Whether the worker has reported since its lease ended: then it was slow or fenced off, and is not to blame."""
     seen = select(exists().where(Worker.id == job.worker_id, Worker.last_seen_at > job.lease_until))
     return bool(session.scalar(seen))
+
+
+def _given_back() -> dict[str, Any]:
+    ended = {"finished_at": _now_if("canceling"), "worker_id": None, "lease_until": None}
+    return {"state": _when(running="queued", canceling="canceled"), **ended}
 
 
 def _forgive(session: Session, lease: Lease) -> None:

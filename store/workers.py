@@ -21,6 +21,7 @@ class Orders:
 
     draining: bool
     evictions: Sequence[Eviction]
+    forgotten: bool = False  # nobody told it to go: it was silent for so long that it was struck off
 
 
 def register(session: Session, device: str, bundle: str, details: Mapping[str, Any] | None = None) -> Worker:
@@ -47,7 +48,7 @@ def beat(session: Session, worker_id: str, state: str, details: Mapping[str, Any
         .execution_options(synchronize_session=False, populate_existing=True)
     ).one_or_none()
     if row is None:
-        return Orders(True, [])
+        return Orders(True, [], forgotten=True)
     later = select(Eviction).where(Eviction.sequence > row.evicted_through).order_by(Eviction.sequence)
     return Orders(row.draining, session.scalars(later).all())
 

@@ -9,6 +9,7 @@ class Bell:
     def __init__(self) -> None:
         self._rung = threading.Event()
         self._stopped = threading.Event()
+        self.drained = False  # whether an operator's drain is why to stop: then nothing is to be started in its place
         self.awake = False  # whether anybody listens yet: before that, nothing can have been begun
 
     def ring(self) -> None:

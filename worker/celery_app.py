@@ -25,7 +25,7 @@ log = structlog.get_logger(__name__)
 _SLICE_SECONDS = 30.0  # of work in one task
 _READY_SECONDS = 120.0  # that a task waits for the networks to be loaded
 _AGAIN_SECONDS = 10.0  # until loading that failed is tried again
-_BROKEN = 70  # exit code of a process whose device is beyond use: Celery starts another
+_BROKEN = 70  # exit code of a process that cannot go on, as with a device beyond use: Celery starts another
 
 
 def run(settings: Settings, options: WorkerOptions, processes: int) -> None:
@@ -151,6 +151,8 @@ class Node:
                 self._ready.clear()
                 time.sleep(_AGAIN_SECONDS)
         parts.database.close()
+        if not self._bell.drained and not self._over.is_set():
+            os._exit(_BROKEN)  # struck off after a long silence: Celery starts another
 
     def _take_accelerator(self) -> None:
         while not self._bell.stopped:

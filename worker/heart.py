@@ -35,11 +35,13 @@ class Heart:
     def __init__(self, database: Database, caches: Caches, beat_seconds: float) -> None:
         self._database, self._caches, self._beat_seconds = database, caches, beat_seconds
         self._held: dict[str, Held] = {}
+        self._owed: list[ledger.Lease] = []  # whose jobs' ends could not be written
         self._lock = threading.Lock()
         self._ended = threading.Event()
         self._kept_until = time.monotonic()
         self._looked = 0.0
         self.worker_id = ""
+        self.forgotten = False  # this worker was struck off, and is to be started anew
 
     @contextlib.contextmanager
     def beating(self, backbone: Backbone, drain: Callable[[], None]) -> Iterator[None]:
@@ -55,8 +57,10 @@ class Heart:
         finally:
             self._ended.set()
             thread.join()
-            with contextlib.suppress(SQLAlchemyError), self._database.transaction(None) as session:
-                workers.leave(session, self.worker_id)
+            with contextlib.suppress(SQLAlchemyError):
+                self._make_good()
+                with self._database.transaction(None) as session:
+                    workers.leave(session, self.worker_id)
 
     def hold(self, claim: ledger.Claim) -> Held:
         """Keep a job's lease alive from here on."""
@@ -71,6 +75,11 @@ class Heart:
         """Let a job's lease be."""
         with self._lock:
             self._held.pop(held.claim.lease.job_id, None)
+
+    def owe(self, lease: ledger.Lease) -> None:
+        """Give a job back at the next beat that the database hears."""
+        with self._lock:
+            self._owed.append(lease)
 
     def look(self, at_most_every: float = 0.0) -> None:
         """See now, and not at the next beat, whether a job is to stop; a database that is away says nothing."""
@@ -103,9 +112,21 @@ class Heart:
         for one in held:
             if (order := orders.get(one.claim.lease.job_id, "lost")) != "go":
                 one.order = order
+        self._make_good()
         if wanted.draining:
+            self.forgotten = wanted.forgotten
             drain()
         self._evict(wanted.evictions)
+
+    def _make_good(self) -> None:
+        """Give back what could not be given back when its run ended."""
+        with self._lock:
+            owed = sorted(self._owed, key=lambda lease: lease.job_id)
+        for lease in owed:
+            with self._database.transaction(None) as session:
+                ledger.make_good(session, lease)
+            with self._lock:
+                self._owed.remove(lease)
 
     def _evict(self, evictions: Sequence[Eviction]) -> None:
         """Forget who is erased; say so only when no running job has them in memory either."""

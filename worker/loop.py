@@ -35,7 +35,7 @@ class Worker:
         """Load the networks, and be one of the workers meanwhile."""
         backbone = self._parts.networks.backbone  # before anything is claimed: a bad bundle fails the worker, not jobs
         self._bell.awake = True
-        with self._parts.heart.beating(backbone, self._bell.stop):
+        with self._parts.heart.beating(backbone, self._leave):
             log.info("worker_ready", worker_id=self._parts.heart.worker_id, bundle=backbone.name)
             yield
 
@@ -66,6 +66,10 @@ class Worker:
         warm = self._parts.caches.adapters.keys()[:_WARM_KEYS]
         with database.transaction(None) as session:
             return ledger.claim(session, self._parts.heart.worker_id, kinds, self._parts.options.batch, warm)
+
+    def _leave(self) -> None:
+        self._bell.drained = not self._parts.heart.forgotten
+        self._bell.stop()
 
     def _let_past(self) -> None:
         self.turn(_SHORT)

@@ -52,8 +52,10 @@ def settle(run: Run, error: Exception) -> None:
         _write(run, error)
     except Fenced:
         log.info("lease_lost", job_id=run.lease.job_id, epoch=run.lease.epoch)
+        run.parts.heart.owe(run.lease)  # perhaps only by this process's clock, while the database was away
     except SQLAlchemyError as failure:
-        log.warning("outcome_not_written", job_id=run.lease.job_id, error=str(failure))  # the lease runs out by itself
+        log.warning("outcome_not_written", job_id=run.lease.job_id, error=str(failure))
+        run.parts.heart.owe(run.lease)
     finally:
         run.parts.heart.let_go(run.held)
 

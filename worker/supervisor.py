@@ -1,5 +1,7 @@
 """The embedded worker: one child process, started anew when it dies, drained when its parent ends.
 
+One that an operator drained stays away until its parent is started anew, as a worker of any other mode does.
+
 A pipe to the child does everything: a byte is the doorbell, its end means drain, and since it ends with the parent a
 child cannot outlive it for long.
 """
@@ -21,6 +23,7 @@ from worker.bell import Bell
 log = structlog.get_logger(__name__)
 _RING = b"ring"
 _PAUSES_SECONDS = (0.0, 1.0, 2.0, 5.0, 15.0)  # before a child that dies again and again is started again
+_DRAINED = 64  # exit code of a child that an operator sent away
 _HEALTHY_SECONDS = 60.0  # after so long a life, the next death counts as the first
 
 Work = Callable[[Bell], None]
@@ -80,6 +83,9 @@ class Supervisor:
             child.join(_HEALTHY_SECONDS)
             deaths = deaths + 1 if child.exitcode is not None else 0
             child.join()
+            if child.exitcode == _DRAINED:
+                log.warning("worker_drained", advice="nothing is worked on until this service is started anew")
+                return
             if not self._stopping.is_set():
                 log.warning("worker_process_died", exit_code=child.exitcode, deaths=deaths)
 
@@ -116,7 +122,8 @@ def _live(work: Work, pipe: Connection) -> None:
     work(bell)
     for stream in (sys.stdout, sys.stderr):
         stream.flush()
-    os._exit(0)  # all is said and done: taking gigabytes of networks apart first may last longer than the parent waits
+    # All is said and done: taking gigabytes of networks apart first may last longer than the parent waits.
+    os._exit(_DRAINED if bell.drained else 0)
 
 
 def _listen(pipe: Connection, bell: Bell) -> None:

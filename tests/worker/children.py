@@ -32,6 +32,19 @@ def hang(folder: Path, bell: Bell) -> None:
         bell.wait(10)
 
 
+def be_drained(folder: Path, bell: Bell) -> None:
+    """Leave as an operator wishes."""
+    bell.awake = bell.drained = True
+    (folder / str(os.getpid())).touch()
+
+
+def be_struck_off(folder: Path, bell: Bell) -> None:
+    """Leave because the database knows this worker no more."""
+    bell.awake = True
+    (folder / str(os.getpid())).touch()
+
+
 def work(kind: str, folder: Path) -> "partial[None]":
     """Return what a child is to do, in a folder."""
-    return partial({"write_down": write_down, "die_at_once": die_at_once, "hang": hang}[kind], folder)
+    children = (write_down, die_at_once, hang, be_drained, be_struck_off)
+    return partial({child.__name__: child for child in children}[kind], folder)

@@ -61,6 +61,22 @@ def test_children_that_die_at_once_are_not_started_in_a_frenzy(tmp_path: Path) -
     assert 1 <= len(list(tmp_path.iterdir())) <= 3
 
 
+def test_who_was_drained_stays_away(tmp_path: Path) -> None:
+    """A child that an operator sent away is not followed by another, and the supervisor ends as ever."""
+    supervisor = Supervisor(work("be_drained", tmp_path))
+    with supervisor.running():
+        assert until(lambda: bool(list(tmp_path.iterdir())))
+        time.sleep(1.5)  # the second child would come at once, the third a second later
+        supervisor.ring()
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_who_was_struck_off_is_replaced(tmp_path: Path) -> None:
+    """A child that left because nobody had heard of it for long, as after a night's sleep, is followed by another."""
+    with Supervisor(work("be_struck_off", tmp_path)).running():
+        assert until(lambda: len(list(tmp_path.iterdir())) == 2)
+
+
 def test_who_does_not_end_is_killed(tmp_path: Path) -> None:
     """Draining has a limit."""
     started = time.monotonic()
