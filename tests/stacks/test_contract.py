@@ -6,6 +6,7 @@ ends the worker.
 
 import json
 import time
+import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -26,7 +27,7 @@ from tests.stacks.stack import EIGHT, Kind, Stack, running
 from tests.worker.house import photo
 
 pytestmark = pytest.mark.timeout(600)  # each waits for a real worker, on a machine that may do much else
-PATIENCE_SECONDS = 90.0
+PATIENCE_SECONDS = 180.0
 WAIT = {"Prefer": "wait=60"}
 FAST = [pytest.param(EIGHT[0], id="embedded"), pytest.param(EIGHT[-1], id="production")]
 ALL = [pytest.param(kind, id=str(kind), marks=pytest.mark.prove) for kind in EIGHT]
@@ -67,8 +68,13 @@ def png(seed: int) -> bytes:
 
 
 def sent(stack: Stack, path: str, **body: Any) -> httpx2.Response:
-    """POST, and wait for the job's end."""
-    return stack.tenant.http.post(path, timeout=90, **{"headers": WAIT, **body})
+    """POST, and wait for the job's end: where that takes longer than one request may wait, the next one waits on."""
+    body["headers"] = {"Idempotency-Key": uuid.uuid4().hex, **WAIT, **body.get("headers", {})}
+    for _ in range(4):
+        answer = stack.tenant.http.post(path, timeout=90, **body)
+        if answer.status_code != httpx2.codes.ACCEPTED:
+            break
+    return answer
 
 
 def restored(stack: Stack, identity_id: str, **more: Any) -> httpx2.Response:
@@ -170,7 +176,7 @@ def test_what_is_kept_is_sealed(stack: Stack, ada: Person) -> None:
 def test_a_repetition_has_one_effect(stack: Stack, ada: Person) -> None:
     """The same request under the same key is the same restoration; another one under it is refused."""
     headers = {"Idempotency-Key": "order-1"}
-    first, second = (restored(stack, ada.id, headers={**WAIT, **headers}) for _ in range(2))
+    first, second = (restored(stack, ada.id, headers=headers) for _ in range(2))
     assert (first.json()["id"], second.json()["id"]) == (first.json()["id"],) * 2
     assert second.headers["idempotent-replayed"] == "true"
     other = {"identity_id": ada.id, "preset": "best"}
