@@ -30,6 +30,11 @@ class Alone:
         lines = Path(f"/proc/{self.pid}/status").read_text().splitlines()
         return int(next(line for line in lines if line.startswith(f"{name}:")).split()[1])
 
+    def cpu_seconds(self) -> float:
+        """Return the processor's time that it has taken so far."""
+        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
     def forget_peak(self) -> None:
         """Let VmHWM count from here."""
         Path(f"/proc/{self.pid}/clear_refs").write_text("5")

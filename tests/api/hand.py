@@ -1,5 +1,6 @@
 """A worker without networks: takes jobs by the ledger and publishes plausible results, when a test tells it to."""
 
+import contextlib
 import hashlib
 import json
 import threading
@@ -7,11 +8,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import numpy as np
+from sqlalchemy.exc import OperationalError
 
 from core.decoder import pixels_sha256
 from core.images import read_photo
 from store import adapters, ledger, references, restorations, workers
 from store.adapter_bytes import FORMAT
+from store.errors import StoreError
 from store.job_models import LANES
 from store.leases import Claim
 from tests.api.service import Service, png
@@ -71,7 +74,8 @@ class Hand:
 
         def keep_on() -> None:
             while not stop.wait(delay_seconds):
-                self.work()
+                with contextlib.suppress(StoreError, OperationalError):  # canceled or erased meanwhile; locked
+                    self.work()
 
         thread = threading.Thread(target=keep_on)
         thread.start()
