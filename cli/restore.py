@@ -99,7 +99,7 @@ def describe(evidence: Evidence, output: Path, console: Console) -> None:
             "by a recognizer that took no part",
             highlight=False,
         )
-    for remark in (evidence.fallback, evidence.warning):
+    for remark in (evidence.doubt, evidence.fallback, evidence.warning):
         if remark is not None:
             console.print(f"note: {remark}", style="yellow", highlight=False)
 

@@ -44,6 +44,7 @@ function faceEvidence({ evidence }) {
     "div",
     { class: "stack" },
     measured && likeness(evidence.similarity_before, evidence.similarity_after),
+    evidence.doubt && h("p", { class: "notice bad" }, sentence(evidence.doubt)),
     evidence.fallback && h("p", { class: "notice" }, sentence(evidence.fallback)),
     evidence.warning && h("p", { class: "notice bad" }, sentence(evidence.warning)),
   );
