@@ -22,10 +22,15 @@ from sqlalchemy import (
     case,
     exists,
     func,
+    literal,
+    null,
     or_,
     select,
     union_all,
     update,
+)
+from sqlalchemy import (
+    cast as cast_to,
 )
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import Session, aliased
@@ -38,10 +43,13 @@ from store.job_models import BATCHED, HELD, LANES, Job, TenantLane, TenantShare
 
 PATIENCE_SECONDS = 60.0
 """How long a training waits behind other jobs while nobody is being trained."""
-LOOK_AHEAD = 64
-"""How many of each tenant's waiting jobs are looked at, so that a long queue costs no more than a short one."""
+LOOK_AHEAD = (4, 64)
+"""How many of each tenant's waiting jobs are looked at, so that a long queue costs no more than a short one: the fewer
+tenants wait, the more."""
+RANKED = 512
+"""How many jobs of all tenants together are looked at, if that is not less than the least for each."""
 AMONG = 128
-"""Among how many of the first jobs one is looked for that nobody else is just claiming."""
+"""Among how many of the first jobs, and tenants, one is looked for that nobody else is just claiming."""
 WARM_AHEAD = 4.0
 """By how many of its tenant's jobs one with a warm adapter may go early: bounded, so that nobody starves."""
 
@@ -65,12 +73,12 @@ def _clock_postgresql(element: lane_clock, compiler: SQLCompiler, **kw: Any) -> 
     return f"idprefer_lane_clock({compiler.process(element.clauses, **kw)})"
 
 
-def startable() -> ColumnElement[bool]:
+def startable(job: type[Job] = Job) -> ColumnElement[bool]:
     """What makes a queued job one that may start now."""
     return and_(
-        Job.state == "queued",
-        or_(Job.not_before.is_(None), Job.not_before <= now()),
-        or_(Job.deadline_at.is_(None), Job.deadline_at > now()),
+        job.state == "queued",
+        or_(job.not_before.is_(None), job.not_before <= now()),
+        or_(job.deadline_at.is_(None), job.deadline_at > now()),
     )
 
 
@@ -134,57 +142,107 @@ def _charging() -> Update:
 def _ranked() -> Select[Any]:
     candidates = _candidates().cte("candidates")
     c = candidates.c
-    ahead = case((c.warm_key.in_(bindparam("warm", expanding=True)), WARM_AHEAD), else_=0.0)
-    start = c.base + (c.turn - 1 - ahead) / c.weight
-    place = func.row_number().over(order_by=[c.lane, start, c.queued_at, c.id])
-    running = _running()
-    within = or_(c.max_running_jobs.is_(None), func.coalesce(running.c.count, 0) + c.turn <= c.max_running_jobs)
-    return (
-        select(c.tenant_id, c.id, c.kind, c.batch_key, c.base, place.label("place"))
-        .outerjoin(running, running.c.tenant_id == c.tenant_id)
-        .where(within)
+    start = c.base + (c.turn - 1 - _ahead(c.warm_key)) / c.weight
+    place = func.row_number().over(order_by=[c.place, start, c.queued_at, c.id])
+    return select(c.tenant_id, c.id, c.kind, c.batch_key, c.base, place.label("place")).where(
+        or_(c.room.is_(None), c.turn <= c.room)
     )
+
+
+def _ahead(warm_key: Any) -> ColumnElement[float]:
+    return case((warm_key.in_(bindparam("warm", expanding=True)), WARM_AHEAD), else_=0.0)
 
 
 def _candidates() -> Select[Any]:
-    """Return the jobs that may start, each with its turn among its tenant's own."""
-    own = [Job.tenant_id, Job.kind]
-    floor = func.min(Job.virtual_floor).over(partition_by=own)
-    base = case((TenantLane.virtual_time > floor, TenantLane.virtual_time), else_=floor)
-    turn = func.row_number().over(partition_by=own, order_by=[Job.queued_at, Job.id])
-    lane = case((_impatient(), -1), *((Job.kind == kind, place) for place, kind in enumerate(LANES)))
-    own_columns = (Job.tenant_id, Job.id, Job.kind, Job.batch_key, Job.queued_at, Job.warm_key)
-    columns = (*own_columns, TenantShare.weight, TenantShare.max_running_jobs)
-    window = _windows()
+    """Return the jobs that may start of the lanes that come first, each with its turn among its tenant's own."""
+    lane = _windows().c
+    turn = func.row_number().over(partition_by=[Job.tenant_id, Job.kind], order_by=[Job.queued_at, Job.id])
+    columns = (Job.tenant_id, Job.id, Job.kind, Job.batch_key, Job.queued_at, Job.warm_key)
     return (
-        select(*columns, base.label("base"), turn.label("turn"), lane.label("lane"))
-        .join(TenantShare, TenantShare.tenant_id == Job.tenant_id)
-        .join(TenantLane, and_(TenantLane.tenant_id == Job.tenant_id, TenantLane.kind == Job.kind))
-        .join(window, and_(window.c.tenant_id == Job.tenant_id, window.c.kind == Job.kind))
-        .where(startable(), TenantShare.suspended.is_(False))
-        .where(Job.queued_at <= window.c.last)
+        select(
+            *columns,
+            lane.base,
+            lane.weight,
+            lane.room,
+            turn.label("turn"),
+            _place(Job.kind, Job.queued_at).label("place"),
+        )
+        .where(Job.tenant_id == lane.tenant_id, Job.kind == lane.kind)
+        .where(startable(), Job.queued_at <= lane.last)
     )
 
 
-def _impatient() -> ColumnElement[bool]:
+def _place(kind: Any, queued_at: Any) -> ColumnElement[int]:
+    """Return which lane goes first."""
+    return case((_impatient(kind, queued_at), -1), *((kind == lane, place) for place, lane in enumerate(LANES)))
+
+
+def _impatient(kind: Any, queued_at: Any) -> ColumnElement[bool]:
     """What lets a training go before everything else: it has waited for long, and nobody is being trained.
 
     Once it runs it lets the others past, so that neither starves however many of the other kind there are.
     """
     other = aliased(Job)
     training = exists().where(other.kind == "train", other.state.in_(HELD))
-    return and_(Job.kind == "train", age(Job.queued_at) > PATIENCE_SECONDS, ~training)
+    return and_(kind == "train", age(queued_at) > PATIENCE_SECONDS, ~training)
 
 
 def _windows() -> CTE:
-    """Return until when each tenant's jobs are looked at: far in the future where there are few."""
+    """Return until when each of the first lanes' jobs are looked at: far in the future where there are few."""
+    lanes = _lanes()
     job = aliased(Job)
-    waiting = and_(job.tenant_id == TenantLane.tenant_id, job.kind == TenantLane.kind, job.state == "queued")
-    last = select(job.queued_at).where(waiting).order_by(job.queued_at).offset(LOOK_AHEAD - 1).limit(1)
-    until = func.coalesce(last.correlate(TenantLane).scalar_subquery(), now(86_400.0))
-    kinds: BindParameter[Any] = bindparam("wanted_kinds", expanding=True)
-    found = select(TenantLane.tenant_id, TenantLane.kind, until.label("last")).where(TenantLane.kind.in_(kinds))
-    return found.cte("windows").prefix_with("MATERIALIZED")  # once for each lane, not once for each job
+    waiting = and_(job.tenant_id == lanes.c.tenant_id, job.kind == lanes.c.kind, job.state == "queued")
+    most = RANKED // select(func.count()).select_from(lanes).scalar_subquery()
+    last = select(job.queued_at).where(waiting).order_by(job.queued_at).offset(_within(most)).limit(1)
+    until = func.coalesce(last.correlate(lanes).scalar_subquery(), now(86_400.0))
+    return select(lanes, until.label("last")).cte("windows").prefix_with("MATERIALIZED")
+
+
+def _within(most: ColumnElement[int]) -> ColumnElement[int]:
+    return case((most > LOOK_AHEAD[1], LOOK_AHEAD[1]), (most < LOOK_AHEAD[0], LOOK_AHEAD[0]), else_=most) - 1
+
+
+def _lanes() -> CTE:
+    """Return the tenants' lanes that come first by what their own first job has: a few, however many tenants wait."""
+    head, busy = _heads().c, _running()
+    base = case((TenantLane.virtual_time > head.virtual_floor, TenantLane.virtual_time), else_=head.virtual_floor)
+    room = TenantShare.max_running_jobs - func.coalesce(busy.c.count, 0)
+    start = base - _ahead(head.warm_key) / TenantShare.weight
+    return (
+        select(head.tenant_id, head.kind, base.label("base"), TenantShare.weight, room.label("room"))
+        .join(TenantShare, TenantShare.tenant_id == head.tenant_id)
+        .join(TenantLane, and_(TenantLane.tenant_id == head.tenant_id, TenantLane.kind == head.kind))
+        .outerjoin(busy, busy.c.tenant_id == head.tenant_id)
+        .where(TenantShare.suspended.is_(False), or_(TenantShare.max_running_jobs.is_(None), room > 0))
+        .order_by(_place(head.kind, head.queued_at), start, head.queued_at, head.tenant_id)
+        .limit(AMONG)
+        .cte("lanes")
+        .prefix_with("MATERIALIZED")
+    )
+
+
+_HEAD = (Job.tenant_id, Job.queued_at, Job.virtual_floor, Job.warm_key)
+
+
+def _heads() -> CTE:
+    """Return each lane's first job that may start, by leaps along an index: who has nothing waiting costs nothing."""
+    kinds = union_all(*(select(literal(kind).label("kind")) for kind in LANES)).subquery("kinds")
+    wanted_kinds: BindParameter[Any] = bindparam("wanted_kinds", expanding=True)
+    least = _first(kinds.c.kind).correlate(kinds).scalar_subquery().label("next_id")
+    nothing = (cast_to(null(), column.type).label(column.key) for column in _HEAD)
+    before_all = select(kinds.c.kind, least, *nothing).where(kinds.c.kind.in_(wanted_kinds))
+    heads = before_all.cte("heads", recursive=True)
+    here = aliased(Job)
+    later = _first(heads.c.kind, here.tenant_id).correlate(heads, here).scalar_subquery()
+    columns = (getattr(here, column.key) for column in _HEAD)
+    return heads.union_all(select(heads.c.kind, later, *columns).join(here, here.id == heads.c.next_id))
+
+
+def _first(kind: Any, after: Any = None) -> Select[Any]:
+    """Select the first job that may start, of the next tenant in the index's order."""
+    job = aliased(Job)
+    found = select(job.id).where(startable(job), job.kind == kind).order_by(job.tenant_id, job.queued_at).limit(1)
+    return found if after is None else found.where(job.tenant_id > after)
 
 
 def _running() -> CTE:

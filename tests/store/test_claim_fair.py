@@ -6,7 +6,7 @@ from statistics import median
 
 from sqlalchemy import select
 
-from store import models, ranking
+from store import models, operators, ranking
 from tests.store.archive import Archive
 
 BATCH = 8  # restorations that one worker runs at once
@@ -63,3 +63,16 @@ def test_shares_follow_weights_in_batches(archive: Archive) -> None:
     for tenant_id, weight in weights.items():
         expected = served.total() * weight / sum(weights.values())
         assert abs(served[tenant_id] - expected) <= 0.2 * expected, (weight, served)
+
+
+def test_more_tenants_than_are_looked_at_at_once(archive: Archive) -> None:
+    """However many tenants wait, none has a second turn before each has had its first."""
+    count = ranking.AMONG + 5
+    with archive.api.transaction(None) as session:
+        tenants = [operators.create_tenant(session, f"tenant {n}")[0].id for n in range(count)]
+    for tenant_id in tenants:
+        _queue(archive, tenant_id, 2)
+    served: list[str] = []
+    while len(served) < count:
+        served += [claim.lease.tenant_id for claim in archive.claim("restore", limit=min(BATCH, count - len(served)))]
+    assert len(set(served)) == count
