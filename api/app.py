@@ -32,13 +32,14 @@ from api.routes import (
     uploads,
     verify,
     webhooks,
+    well_known,
 )
 
 VERSION = "1"
 STUDIO = Path(__file__).parent / "studio"
 _ROUTES = (
     identities, consents, references, trainings, adapters, uploads, restorations, verify, jobs,
-    webhooks, keys, accounts, session, admin, health,
+    webhooks, keys, accounts, session, admin, health, well_known,
 )  # fmt: skip
 
 

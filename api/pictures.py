@@ -16,16 +16,12 @@ _KINDS = {b"\x89PNG": "image/png", b"\xff\xd8": "image/jpeg", b"RIFF": "image/we
 def decode(file: UploadFile, decoder: Decoder) -> Picture:
     """Return the upright pixels of an uploaded photo, without metadata, as lossless PNG."""
     sent_sha256 = file_sha256(file)
-    photo = _decoded(file, decoder)
+    photo = decoded(file, decoder)
     return Picture(photo.png, photo.width, photo.height, sent_sha256, _name(file))
 
 
-def pixels_sha256(file: UploadFile, decoder: Decoder) -> str:
-    """Return the digest of a picture's pixels, by which a result is known again."""
-    return _decoded(file, decoder).pixels_sha256
-
-
-def _decoded(file: UploadFile, decoder: Decoder) -> DecodedPhoto:
+def decoded(file: UploadFile, decoder: Decoder) -> DecodedPhoto:
+    """Return an uploaded picture decoded in the child, with what of it may be known again."""
     size = file.size or 0
     if size == 0:
         raise Refusal(

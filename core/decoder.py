@@ -38,6 +38,7 @@ class DecodedPhoto:
     width: int
     height: int
     pixels_sha256: str  # over shape and pixels: by it a result is known again
+    manifest: str | None  # the token in its XMP packet that may be a manifest of ours, as a stranger sent it
 
 
 class Decoder:
@@ -74,7 +75,7 @@ class Decoder:
             self._idle.put(alive)
         if "code" in about:
             raise _ERRORS[about["code"]](about["message"])
-        return DecodedPhoto(png, about["width"], about["height"], about["pixels_sha256"])
+        return DecodedPhoto(png, about["width"], about["height"], about["pixels_sha256"], about["manifest"])
 
     def close(self) -> None:
         """End the children that are idle."""
@@ -134,7 +135,9 @@ def main() -> None:
 
 
 def _decoded(data: bytes) -> tuple[dict[str, Any], bytes]:
-    from core.images import pack_photo, read_photo  # in the child only: the parent loads no codec, and starts sooner
+    # In the child only: the parent loads no codec, and starts sooner.
+    from core.images import pack_photo, read_photo, xmp_in
+    from core.provenance import manifest_in
 
     try:
         photo = read_photo(data)
@@ -142,7 +145,8 @@ def _decoded(data: bytes) -> tuple[dict[str, Any], bytes]:
         return {"code": error.code, "message": str(error)}, b""
     width, height = photo.size
     digest = pixels_sha256(photo.pixels.shape, photo.pixels.data)
-    return {"width": width, "height": height, "pixels_sha256": digest}, pack_photo(photo)
+    about = {"width": width, "height": height, "pixels_sha256": digest, "manifest": manifest_in(xmp_in(data) or b"")}
+    return about, pack_photo(photo)
 
 
 def pixels_sha256(shape: tuple[int, ...], pixels: bytes | memoryview) -> str:

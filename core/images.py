@@ -99,6 +99,17 @@ def pack_photo(photo: Photo) -> bytes:
     return buffer.getvalue()
 
 
+def xmp_in(data: bytes) -> bytes | None:
+    """Return the XMP packet in an image's bytes, or None where there is none that can be read."""
+    try:
+        with warnings.catch_warnings(), Image.open(io.BytesIO(data), formats=FORMATS) as image:
+            warnings.simplefilter("ignore")
+            packet = image.info.get("xmp")
+    except _BROKEN:
+        return None
+    return packet if isinstance(packet, bytes) else None
+
+
 def write_atomically(path: Path, data: bytes) -> None:
     """Write a file whole or not at all: to a temporary name beside it, synced, then renamed."""
     path.parent.mkdir(parents=True, exist_ok=True)

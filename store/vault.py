@@ -128,6 +128,11 @@ class Vault:
         """Return what verifies receipts: one key for each root key, for they outlive a rotation."""
         return [_signing_key(root).public_key().public_bytes_raw() for root in self._roots.values()]
 
+    def derived(self, purpose: bytes) -> list[bytes]:
+        """Return a key for a purpose of its own under each root key, the current one's first."""
+        roots = [self._roots[self._current], *(root for name, root in self._roots.items() if name != self._current)]
+        return [HKDF(SHA256(), KEY_BYTES, None, purpose).derive(root) for root in roots]
+
     def _tenant_key(self, session: Session, tenant_id: str) -> bytes:
         row = session.get(DataKey, (tenant_id, tenant_id))
         if row is None:

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from core.faces import Box
-from core.images import Photo, encode_photo
+from core.images import Photo
 
 _WIDTH, _GAP = 1200, 12  # pixels
 _PAPER = 250
@@ -14,8 +14,8 @@ _MARGIN = 0.4  # around a face, as a share of its box's longer side
 _LARGE = 0.8  # of the photo's height: a face seen from so near is seen in the photo already
 
 
-def comparison(before: Photo, after: Photo, boxes: Sequence[Box], xmp: bytes) -> bytes:
-    """Return the comparison as JPEG, in the photo's own colour profile."""
+def comparison(before: Photo, after: Photo, boxes: Sequence[Box]) -> Photo:
+    """Return the comparison, in the photo's own colour profile."""
     rows = [_side_by_side(before.pixels, after.pixels)]
     for box in boxes:
         near = _around(before.pixels, box)
@@ -23,7 +23,7 @@ def comparison(before: Photo, after: Photo, boxes: Sequence[Box], xmp: bytes) ->
             rows.append(_side_by_side(near, _around(after.pixels, box)))
     gap = np.full((_GAP, _WIDTH, 3), _PAPER, np.uint8)
     pieces = [piece for row in rows for piece in (gap, row)] + [gap]
-    return encode_photo(Photo(np.concatenate(pieces), before.icc_profile), "jpeg", xmp)
+    return Photo(np.concatenate(pieces), before.icc_profile)
 
 
 def _side_by_side(left: np.ndarray, right: np.ndarray) -> np.ndarray:

@@ -8,18 +8,17 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from core.backbone import Backbone
-from core.decoder import pixels_sha256
 from core.errors import Interrupted
-from core.images import Photo, encode_photo, read_photo
+from core.images import Photo
 from core.options import RestoreOptions
 from core.person import Person
-from core.provenance import provenance
 from core.restoration import RestoredFace, Wish, pasted, prepare
 from store import models, queries, restorations
 from store.errors import Gone
 from store.vault import OwnerKey
 from worker.batches import Part, restore_parts
 from worker.comparing import comparison
+from worker.labelling import Label, labelled
 from worker.outcome import attempt, settle
 from worker.people import person_of, photo_of, require_consent
 from worker.run import Run
@@ -105,14 +104,15 @@ def _publish(backbone: Backbone, one: _Ready) -> None:
         raise one.part.failure
     run, row = one.run, one.row
     after = pasted(one.photo, one.part.restored)
-    xmp = provenance(backbone.digest, _used(one))
-    data = encode_photo(after, row.format, xmp)
-    boxes = [face.evidence.box for face in one.part.restored]
-    pixels = after.pixels if row.format == "png" else read_photo(data, limit_bytes=None).pixels
+    label = Label(run.parts.safe.vault, row.tenant_id, row.id, backbone.digest, _used(one))
+    data, pixels_sha256 = labelled(after, row.format, label, "result")
+    compared = comparison(one.photo, after, [face.evidence.box for face in one.part.restored])
     result = restorations.Result(
         result_blob=run.write(one.key, "result", "image", data),
-        comparison_blob=run.write(one.key, "comparison", "comparison", comparison(one.photo, after, boxes, xmp)),
-        pixels_sha256=pixels_sha256(pixels.shape, pixels.tobytes()),
+        comparison_blob=run.write(
+            one.key, "comparison", "comparison", labelled(compared, "jpeg", label, "comparison")[0]
+        ),
+        pixels_sha256=pixels_sha256,
         evidence={
             "made_by_a_model": True,
             "bundle": backbone.name,

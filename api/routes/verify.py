@@ -9,7 +9,10 @@ from api.dependencies import parts_of, working
 from api.limits import UPLOAD_BYTES
 from api.routes.routing import router, scope
 from api.schemas.restorations import Verification
-from store import restorations
+from core.decoder import DecodedPhoto
+from store import manifests, restorations
+from store.manifests import Claim
+from store.vault import Vault
 
 routes = router("verify")
 
@@ -21,10 +24,22 @@ routes = router("verify")
     form_limits={"max_files": 1},
 )
 def verify_image(file: Annotated[UploadFile, File()], request: Request) -> Verification:
-    """Say whether a picture is one of the tenant's results, by its exact pixels; `unknown` is not a no."""
-    digest = pictures.pixels_sha256(file, parts_of(request).decoder)  # first: nobody is to wait while it is decoded
+    """Say whether a picture is the tenant's, by its signed manifest or its exact pixels; `unknown` is not a no."""
+    parts = parts_of(request)
+    picture = pictures.decoded(file, parts.decoder)  # first: nobody is to wait while it is decoded
     with working(request, read_only=True) as work:
-        row = restorations.by_pixels(work.session, work.tenant_id, digest)
-    if row is None:
-        return Verification(verdict="unknown", by=None, restoration_id=None, details={})
-    return Verification(verdict="restored_here", by="pixel_hash", restoration_id=row.id, details=row.evidence)
+        row = restorations.by_pixels(work.session, work.tenant_id, picture.pixels_sha256)
+        tenant_id = work.tenant_id
+    claim = _claim(parts.safe.vault, tenant_id, picture)
+    if claim is not None:
+        told = claim.as_dict()
+        return Verification(verdict="restored_here", by="manifest", restoration_id=claim.restoration_id, details=told)
+    if row is not None:
+        return Verification(verdict="restored_here", by="pixel_hash", restoration_id=row.id, details=row.evidence)
+    return Verification(verdict="unknown", by=None, restoration_id=None, details={})
+
+
+def _claim(vault: Vault, tenant_id: str, picture: DecodedPhoto) -> Claim | None:
+    """Return what the picture's manifest claims, where it is genuine, the tenant's, and of these very pixels."""
+    claim = None if picture.manifest is None else manifests.read(vault, tenant_id, picture.manifest)
+    return claim if claim is not None and claim.pixels_sha256 == picture.pixels_sha256 else None

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import BaseModel, Field
 
 from api.schemas.common import Identifier, Input, Moment, Output, Seconds
 
@@ -66,8 +66,18 @@ class Restoration(Output):
     expires_at: Moment | None
 
 
+class ManifestKeys(BaseModel):
+    """The Ed25519 keys that may have signed a picture's manifest, in base64; the first one signs now."""
+
+    type: str
+    keys: list[str]
+
+
 class Verification(Output):
-    """Whether a picture came from here, as far as its owner may know; never a plain no."""
+    """Whether a picture came from here, as far as its owner may know; never a plain no.
+
+    By `manifest` the details are what the file says of itself, signed; by `pixel_hash` they are the row's evidence.
+    """
 
     verdict: Literal["restored_here", "unknown"]
     by: Literal["manifest", "pixel_hash"] | None

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from core.images import Photo, encode_photo, read_photo
-from core.provenance import SOFTWARE, SOURCE_TYPE, provenance
+from core.images import Photo, encode_photo, read_photo, xmp_in
+from core.provenance import SOFTWARE, SOURCE_TYPE, manifest_in, provenance
 
 BUNDLE, ADAPTER = "a" * 64, "b" * 64
 PHOTO = Photo(np.random.default_rng(0).integers(0, 256, (48, 64, 3), dtype=np.uint8))
@@ -43,3 +43,33 @@ def test_digests_only(digest: str) -> None:
         provenance(digest)
     with pytest.raises(ValueError, match="SHA-256"):
         provenance(BUNDLE, [digest])
+
+
+@pytest.mark.parametrize("form", ["png", "jpeg", "webp"])
+def test_a_manifest_is_found_again(form: str) -> None:
+    """A signed statement's token travels in the packet of every format; without one nothing is found."""
+    token = "eyJ0-_9" + "." + "s" * 86
+    data = encode_photo(PHOTO, form, provenance(BUNDLE, [], token))
+    assert manifest_in(xmp_in(data) or b"") == token
+    plain = xmp_in(encode_photo(PHOTO, form, provenance(BUNDLE)))
+    assert plain is not None
+    assert manifest_in(plain) is None
+    assert xmp_in(encode_photo(PHOTO, form)) is None
+    ElementTree.fromstring((xmp_in(data) or b"").decode().strip("\ufeff"))  # still valid XML
+
+
+def test_a_manifest_as_other_programs_write_it() -> None:
+    """An attribute in other quotes, or an element, is the same; anything else is no token."""
+    token = "a" * 9 + "." + "s" * 86
+    for text in (f"idprefer:manifest='{token}'", f"<idprefer:manifest>\n {token} </idprefer:manifest>"):
+        assert manifest_in(text.encode()) == token
+    for text in (f'idprefer:manifest="{token}s"', f'idprefer:manifest="{token[:-1]}"', f'manifest="{token}"', '<"'):
+        assert manifest_in(text.encode()) is None
+    with pytest.raises(ValueError, match="token"):
+        provenance(BUNDLE, [], 'a" onload="')
+
+
+def test_no_picture_has_no_packet() -> None:
+    """Bytes that are no image have none, and break nothing."""
+    assert xmp_in(b"no image") is None
+    assert xmp_in(encode_photo(PHOTO, "png")[:40]) is None

@@ -85,7 +85,7 @@ def test_a_fair_pace_is_not_cut_off(service: Service, monkeypatch: pytest.Monkey
 @pytest.mark.timeout(600)
 def test_others_do_not_notice(tmp_path: Path) -> None:
     """With 500 trickling connections the 95th percentile of ordinary requests at most doubles; all are cut off."""
-    with alone(tmp_path) as process:
+    with alone(tmp_path, {}) as process:
         _p95(process)  # warm
         quiet = statistics.median(_p95(process) for _ in range(3))
         command = [sys.executable, "-m", "tests.trust.trickling", str(process.port), process.key, str(TRICKLING)]

@@ -9,8 +9,9 @@ from PIL import Image
 
 from core.adapter_file import unpack_adapter
 from core.decoder import pixels_sha256
-from core.images import Photo, read_photo
-from store import models
+from core.images import Photo, read_photo, xmp_in
+from core.provenance import manifest_in
+from store import manifests, models
 from tests.worker.house import Darkroom, House, photo
 
 NOBODY = Photo(np.zeros((99, 99, 3), np.uint8))
@@ -78,6 +79,26 @@ def test_instant_restoration(house: House, room: Darkroom, ada: str) -> None:
     assert face.evidence["tier"] in ("instant", "base")
     assert face.evidence["similarity_before"] is not None
     assert Image.open(io.BytesIO(house.blob(row.id, row.comparison_blob))).width == 1200
+
+
+@pytest.mark.parametrize("format", ["png", "jpeg", "webp"])
+def test_a_result_says_where_it_came_from(house: House, room: Darkroom, ada: str, format: str) -> None:
+    """Both pictures carry a manifest that this service signed, of their own pixels, bundle and restoration."""
+    restoration_id = house.restoration(ada, format=format)
+    room.work()
+    row = house.row(models.Restoration, restoration_id)
+    digests = []
+    for picture, blob in (("result", row.result_blob), ("comparison", row.comparison_blob)):
+        data = house.blob(row.id, blob)
+        claim = manifests.read(house.safe.vault, house.tenant_id, manifest_in(xmp_in(data) or b"") or "")
+        assert claim is not None
+        pixels = read_photo(data).pixels
+        assert claim.pixels_sha256 == pixels_sha256(pixels.shape, pixels.tobytes())
+        assert (claim.restoration_id, claim.picture) == (row.id, picture)
+        assert claim.bundle_digest == row.evidence["bundle_digest"]
+        assert house.tenant_id.encode() not in data
+        digests.append(claim.pixels_sha256)
+    assert digests[0] == row.pixels_sha256 != digests[1]
 
 
 def test_personalized_restoration_as_jpeg(house: House, room: Darkroom, bea: str) -> None:
