@@ -48,7 +48,7 @@ def test_api_sees_the_torch_free_part_of_core_only() -> None:
     assert not strangers
 
 
-@pytest.mark.parametrize("module", ["core.options", "core.errors", "core.images", "core.decoder", "cli.app"])
+@pytest.mark.parametrize("module", ["core.options", "core.errors", "core.images", "core.decoder", "cli.app", "api.app"])
 def test_loads_without_torch(module: str) -> None:
     """The torch-free modules really load no torch."""
     code = f"import sys, {module}; sys.exit('torch' in sys.modules)"

@@ -95,7 +95,12 @@ def _listen() -> None:
         session.info["wrote"] = True
 
     def at(point: str) -> Any:
-        return lambda session: _die() if session.info.get("wrote") and _point.get() == point else None
+        def die_there(session: Session) -> None:
+            is_whole = not session.in_nested_transaction()  # a savepoint ends with the same events
+            if is_whole and session.info.get("wrote") and _point.get() == point:
+                _die()
+
+        return die_there
 
     event.listen(Session, "after_flush", wrote)
     event.listen(Session, "before_commit", at("before_commit"))

@@ -14,12 +14,6 @@ from tests.api.service import png
 POSTS = ("identity", "training", "restoration", "restoration by form", "references")
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An installation that bears it all."""
-    return tmp_path_factory.mktemp("fragile")
-
-
 def _request(name: str, made: Made) -> tuple[str, Mapping[str, Any], str]:
     """Return where a request is sent, its body, and where its effects are listed."""
     own = f"/v1/identities/{made.identity_id}"
@@ -83,6 +77,6 @@ def test_an_answer_that_never_came(tmp_path: Path) -> None:
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("point", POINTS)
 @pytest.mark.parametrize("name", POSTS)
-def test_every_post_at_every_point(name: str, point: str, folder: Path) -> None:
+def test_every_post_at_every_point(name: str, point: str, tmp_path: Path) -> None:
     """Killed before its commit a request has no effect until it is repeated; killed after it, it has that one."""
-    _check(folder, name, point)
+    _check(tmp_path, name, point)

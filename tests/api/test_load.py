@@ -4,6 +4,8 @@ import asyncio
 import io
 import math
 import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
@@ -12,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.api.alone import Alone, alone
+from tests.api.alone import ROOT, Alone, alone
 from tests.api.pace import keep_pace
 from tests.production import environment_of, production_settings
 from tests.s3_server import s3_server
@@ -22,6 +24,7 @@ pytestmark = [pytest.mark.prove, pytest.mark.timeout(600)]  # the machine may do
 CLIENTS = 1000
 TRIES = 5
 WANTED_SECONDS = 0.025
+IMPORT_SECONDS = 1.0
 
 
 @pytest.fixture(scope="module", params=["embedded", "production"])
@@ -49,6 +52,14 @@ def say(capsys: pytest.CaptureFixture[str], request: pytest.FixtureRequest) -> C
             print(f"\n{request.node.name}: {figure}")  # noqa: T201
 
     return printed
+
+
+def test_the_api_is_imported_quickly(say: Callable[[str], None]) -> None:
+    """The application is imported without torch, in less than a second of the processor's time, at best of some."""
+    code = "import api.app, sys, time; assert 'torch' not in sys.modules; print(time.process_time())"
+    times = [float(subprocess.check_output([sys.executable, "-c", code], cwd=ROOT)) for _ in range(TRIES)]
+    say(f"{min(times):.2f} s of the processor, Python's own start included, load {os.getloadavg()[0]:.1f}")
+    assert min(times) <= IMPORT_SECONDS
 
 
 async def _open(process: Alone, request: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
