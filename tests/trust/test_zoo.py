@@ -74,8 +74,8 @@ class Keeper:
 
 @pytest.fixture(scope="module")
 def keeper() -> Iterator[Keeper]:
-    """A decoder of one child, watched."""
-    decoder = Decoder(children=1)
+    """A decoder of one child, watched: by its own time, so that it may wait for a busy machine."""
+    decoder = Decoder(children=1, seconds=300)
     yield Keeper(decoder)
     decoder.close()
 
