@@ -209,8 +209,13 @@ def evaluate(
         ".work/judges/faceres.json"
     ),
     frame: Annotated[str, typer.Option(help="aligned, whole, or auto: square pictures are aligned.")] = "auto",
-    labels: Annotated[Path | None, typer.Option(help='JSON of {"person": "group"}: figures by group.')] = None,
+    labels: Annotated[
+        Path | None, typer.Option(help='JSON of {"person": "group"} or {"person/photo.jpg": ...}.')
+    ] = None,
     results: Annotated[list[str] | None, typer.Option(help="NAME=DIR: another program's results, as a row.")] = None,
+    publishable: Annotated[
+        bool, typer.Option("--publishable", help="A report without faces and names: figures and curves alone.")
+    ] = False,
     write_inputs: Annotated[Path | None, typer.Option(help="Only write the degraded inputs into this folder.")] = None,
     changes: Annotated[
         list[str] | None, typer.Option("--set", help="train.NAME=VALUE or restore.NAME=VALUE, over the preset's.")
@@ -225,7 +230,7 @@ def evaluate(
 
     choices = evaluate.Choices(
         dataset, people, protocol, bundle, preset, limit_people, photos, severity, judges, judge_weights,
-        evaluate.checked_frame(frame), labels, tuple(results or ()), write_inputs, tuple(changes or ()),
+        evaluate.checked_frame(frame), labels, tuple(results or ()), publishable, write_inputs, tuple(changes or ()),
         open_sealed, seed, device,
     )  # fmt: skip
     evaluate.run(choices, report, as_json)

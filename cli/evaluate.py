@@ -24,7 +24,7 @@ from lab.evaluate.manifest import SEVERITIES, Manifest, make_manifest, read_comm
 from lab.evaluate.measuring import measures
 from lab.evaluate.openings import SEALED, Opening, chosen_people, record, tagged_commit
 from lab.evaluate.people import EvaluatedPerson, read_people
-from lab.evaluate.perceptual import load_perceptual
+from lab.evaluate.perceptual import load_perceptual, own_quality
 from lab.evaluate.report import About, Evaluation, write_report
 from lab.evaluate.restoring import Report, Studio, write_inputs
 from lab.evaluate.rows import Table, tables, with_others
@@ -50,8 +50,9 @@ class Choices:
     judges: str  # names with commas between them
     judge_weights: Path
     frame: Frame
-    labels: Path | None  # JSON: person -> group
+    labels: Path | None  # JSON: person or person/photo -> group
     results: tuple[str, ...]  # NAME=DIR: another program's results
+    publishable: bool  # nobody's face or name in the report
     write_inputs: Path | None  # only write the degraded inputs there
     changes: tuple[str, ...]  # train.NAME=VALUE or restore.NAME=VALUE: other options than the preset's
     open_sealed: str | None  # why the sealed people are looked at
@@ -74,12 +75,14 @@ def run(choices: Choices, folder: Path, as_json: bool) -> None:
     wanted, labels = _tables(choices), _labels(choices.labels)
     manifest, few = _manifest(choices)
     backbone = bundles.load(choices.bundle, choices.device)
-    console.print(f"manifest {manifest.sha256}, {len(manifest.people)} people, {_source(manifest)}", highlight=False)
     # 2. who judges, on the tuning people's own photos
     judges = load_judges(choices.judges.split(","), choices.judge_weights, backbone)
     perceptual, missing = load_perceptual()
+    perceptual |= own_quality(backbone)
     commit = _opened(choices, manifest, backbone) or _commit()
     people, skipped = _read(choices, manifest, backbone)
+    manifest = Manifest(tuple(person.entry for person in people))
+    console.print(f"manifest {manifest.sha256}, {len(people)} people, {_source(manifest)}", highlight=False)
     if choices.write_inputs is not None:
         count = write_inputs(people, list(dict.fromkeys(n for t in wanted for n in t.inputs)), choices.write_inputs)
         console.print(f"wrote {count} inputs to {choices.write_inputs}", highlight=False)
@@ -91,7 +94,7 @@ def run(choices: Choices, folder: Path, as_json: bool) -> None:
         done = tuple(evaluated(studio, table, people, judges, perceptual) for table in wanted)
     # 4. the report
     evaluation = Evaluation(
-        _about(choices, manifest, backbone, commit, len(people)),
+        _about(choices, manifest, backbone, commit, people),
         done,
         panel,
         measures(judges, list(perceptual)),
@@ -99,8 +102,10 @@ def run(choices: Choices, folder: Path, as_json: bool) -> None:
         (*(Skipped(name, "too few photos: six are needed") for name in few), *skipped),
         tuple(people),
         labels,
+        choices.publishable,
     )
-    written = folder / "-".join([*choices.protocols.split(","), choices.preset, *choices.changes])
+    kind = ["publishable"] if choices.publishable else []  # never beside pictures of an earlier run
+    written = folder / "-".join([*choices.protocols.split(","), choices.preset, *choices.changes, *kind])
     told = write_report(evaluation, written)
     if as_json:
         typer.echo(json.dumps(told, indent=2))
@@ -195,11 +200,15 @@ def _labels(path: Path | None) -> dict[str, str]:
     except (OSError, ValueError) as error:
         raise InvalidOption(f"got --labels {path}, which cannot be read ({error}); wanted JSON") from None
     if not isinstance(labels, dict) or not all(isinstance(group, str) for group in labels.values()):
-        raise InvalidOption(f'got --labels {path} of another form, wanted {{"person": "group"}}')
+        raise InvalidOption(
+            f'got --labels {path} of another form, wanted {{"person": "group"}} or {{"person/photo.jpg": "group"}}'
+        )
     return labels
 
 
-def _about(choices: Choices, manifest: Manifest, backbone: Backbone, commit: str, people: int) -> About:
+def _about(
+    choices: Choices, manifest: Manifest, backbone: Backbone, commit: str, people: Sequence[EvaluatedPerson]
+) -> About:
     return About(
         command=shlex.join(["idprefer", *sys.argv[1:]]),
         commit=commit,
@@ -210,9 +219,19 @@ def _about(choices: Choices, manifest: Manifest, backbone: Backbone, commit: str
         manifest_sha256=manifest.sha256,
         manifest_source=_source(manifest),
         people=choices.people,
-        person_count=people,
+        person_count=len(people),
+        photos=_photos(people),
         date=_today(),
     )
+
+
+def _photos(people: Sequence[EvaluatedPerson]) -> str:
+    """Say how many photos were used and how they were cut: a square photograph taken for a crop would tell here."""
+    used = [photo for person in people for photo in person.photos.values()]
+    whole = [photo for photo in used if photo.faces]
+    several = sum(photo.faces > 1 for photo in whole)
+    cut = f"{len(whole)} cut out of whole photographs (the largest of several faces in {several})"
+    return f"{len(used)}: {cut}, {len(used) - len(whole)} aligned crops already"
 
 
 def _today() -> str:

@@ -27,6 +27,7 @@ class Photo:
     name: str  # person/file
     crop: Tensor
     sha256: str
+    faces: int  # found in a whole photograph, of which the largest was cut out; 0: it was a crop already
 
     def digest(self) -> str:
         """Return a digest of the crop: the frame it was cut in counts, too."""
@@ -45,15 +46,16 @@ def list_people(root: Path) -> dict[str, tuple[str, ...]]:
     """Return the photo files of every person by name; InvalidOption where the folder holds no people."""
     if not root.is_dir():
         raise InvalidOption(f"got --dataset {root}, which is no folder; wanted one of person/photo.jpg")
-    people = {
-        folder.name: tuple(sorted(p.name for p in folder.iterdir() if p.suffix.lower() in ENDINGS))
-        for folder in sorted(root.iterdir())
-        if folder.is_dir()
-    }
+    people = {folder.name: photo_files(folder) for folder in sorted(root.iterdir()) if folder.is_dir()}
     people = {person: files for person, files in people.items() if files}
     if not people:
         raise InvalidOption(f"got --dataset {root}, which holds no person/photo.jpg; wanted a folder for each person")
     return people
+
+
+def photo_files(folder: Path) -> tuple[str, ...]:
+    """Return the names of the files in a person's folder that end as photos do."""
+    return tuple(sorted(path.name for path in folder.iterdir() if path.suffix.lower() in ENDINGS))
 
 
 def read_crops(
@@ -63,31 +65,33 @@ def read_crops(
     photos, skipped = {}, []
     for name in names:
         try:
-            photos[name] = Photo(name, _crop(root / name, backbone, frame), _sha256(root / name))
+            crop, faces = _crop(root / name, backbone, frame)
+            photos[name] = Photo(name, crop, _sha256(root / name), faces)
         except (UnreadableImage, ImageTooLarge) as error:
             skipped.append(Skipped(name, str(error).removeprefix(f"{root / name}: ")))
     return photos, skipped
 
 
-def _crop(path: Path, backbone: Backbone, frame: Frame) -> Tensor:
-    """Return the crop: a square picture counts as aligned already, unless told otherwise."""
+def _crop(path: Path, backbone: Backbone, frame: Frame) -> tuple[Tensor, int]:
+    """Return the crop and how many faces were found: a square picture counts as aligned, unless told otherwise."""
     pixels = read_photo_file(path).pixels.copy()  # what Pillow hands out is read-only
     square = pixels.shape[0] == pixels.shape[1]
     if frame == "aligned" and not square:
         raise UnreadableImage(f"got a picture of {pixels.shape[1]}x{pixels.shape[0]}, wanted a square aligned crop")
+    faces = 0
     if frame == "whole" or not square:
-        pixels = _aligned(pixels, backbone)
+        pixels, faces = _aligned(pixels, backbone)
     side = backbone.resolution
-    return functional.interpolate(to_tensor(pixels)[None], size=(side, side), mode="area")[0]
+    return functional.interpolate(to_tensor(pixels)[None], size=(side, side), mode="area")[0], faces
 
 
-def _aligned(pixels: np.ndarray, backbone: Backbone) -> np.ndarray:
-    """Cut the largest face out of a whole photograph."""
+def _aligned(pixels: np.ndarray, backbone: Backbone) -> tuple[np.ndarray, int]:
+    """Cut the largest face out of a whole photograph; returned with how many there were."""
     faces = backbone.detector.detect(pixels)
     if not faces:
         raise UnreadableImage("got a photo in which no face was found, wanted one with a face")
     side = backbone.resolution
-    return crop(pixels, alignment(faces[0].landmarks, side), side)
+    return crop(pixels, alignment(faces[0].landmarks, side), side), len(faces)
 
 
 def _sha256(path: Path) -> str:

@@ -7,115 +7,220 @@ from typing import Any
 from lab.evaluate.measuring import Measure
 
 _STYLE = """
-body { font: 15px/1.5 system-ui, sans-serif; max-width: 75rem; margin: 2rem auto; padding: 0 1rem; color: #262622; }
-table { border-collapse: collapse; margin: 1rem 0; font-variant-numeric: tabular-nums; }
-th, td { padding: .3rem .7rem; text-align: right; border-bottom: 1px solid #ddd; white-space: nowrap; }
-th:first-child, td:first-child { text-align: left; }
-small { color: #777; display: block; } img { max-width: 100%; } .scroll { overflow-x: auto; }
+:root { --ink: #23231f; --quiet: #6d6d66; --rule: #dedcd5; --good: #1c6b45; --bad: #a3322a; }
+body { font: 15px/1.5 system-ui, sans-serif; max-width: 78rem; margin: 2rem auto; }
+body { padding: 0 1.2rem; color: var(--ink); }
+h1 { font-size: 1.6rem; } h2 { font-size: 1.25rem; margin-top: 2.6rem; border-top: 1px solid var(--rule); }
+h2 { padding-top: 1.2rem; } h3 { font-size: 1rem; margin: 1.6rem 0 .4rem; }
+table { border-collapse: collapse; margin: .4rem 0 1rem; font-variant-numeric: tabular-nums; }
+th, td { padding: .3rem .7rem; text-align: right; border-bottom: 1px solid var(--rule); white-space: nowrap; }
+th { color: var(--quiet); font-weight: 600; font-size: .85rem; vertical-align: bottom; white-space: normal; }
+td { vertical-align: top; } td:first-child, th:first-child { text-align: left; position: sticky; left: 0; }
+td:first-child, th:first-child { background: #fff; }
+.words td, .words th { text-align: left; white-space: normal; overflow-wrap: anywhere; }
+.best { font-weight: 700; } small { color: var(--quiet); display: block; font-size: .8rem; }
+small.up { color: var(--good); } small.down { color: var(--bad); }
+.yes { color: var(--good); } .no { color: var(--bad); }
+img { max-width: 100%; height: auto; } figure { margin: 1rem 0; } figcaption { color: var(--quiet); }
+.curve img { max-width: 62rem; } .scroll { overflow-x: auto; } nav a { margin-right: 1.2rem; } p { max-width: 60rem; }
 """
 
 
-def page(told: Mapping[str, Any], measures: Mapping[str, Measure], pictures: Sequence[str]) -> str:
-    """Return the report's HTML; `pictures` are files beside it, named after their table."""
-    parts = [_about(told["about"]), _judges(told), _verdicts(told["verdicts"]), _gaps(told)]
-    for table in told["tables"]:
-        parts.append(_table(table, measures))
-        parts += [_breakdown(name, rows, measures) for name, rows in table["breakdowns"].items()]
-        parts += [_picture(name) for name in pictures if name.removesuffix(".png").split(" ")[0] == table["name"]]
-    body = "\n".join(parts)
+def page(told: Mapping[str, Any], measures: Mapping[str, Measure]) -> str:
+    """Return the report's HTML; its pictures lie beside it."""
     title = f"Evaluation of {escape(told['about']['bundle'])}, {escape(told['about']['preset'])}"
+    parts = [_about(told), _reading(), _verdicts(told["verdicts"])]
+    parts += [_whole_table(table, measures, told["skin_tone"]) for table in told["tables"]]
+    parts += [_judges(told), _gaps(told)]
+    body = "\n".join([f"<h1>{title}</h1>", _contents(told), *parts])
     return (
         f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
-        f"<style>{_STYLE}</style></head><body>\n<h1>{title}</h1>\n{body}\n</body></html>\n"
+        f'<meta name="viewport" content="width=device-width"><style>{_STYLE}</style></head>'
+        f"<body>\n{body}\n</body></html>\n"
     )
 
 
-def _about(about: Mapping[str, Any]) -> str:
+def _contents(told: Mapping[str, Any]) -> str:
+    links = [(table["name"], table["name"]) for table in told["tables"]]
+    links = [*links, ("judges", "who judged"), ("left-out", f"left out ({told['skipped_count']})")]
+    linked = [f'<a href="#{escape(to)}">{escape(text)}</a>' for to, text in links]
+    return f"<nav>{''.join(linked)}</nav>"
+
+
+def _reading() -> str:
+    """Return how the tables are read."""
+    return (
+        "<p>Under each mean stands its 95 % bootstrap interval over people, each of whom counts once. Below it, its "
+        "difference from the table's baseline, pair by pair: <span class=yes>better</span> or <span class=no>worse"
+        "</span> where the interval lies on one side of 0, else grey. Bold: the best of a column, the input apart.</p>"
+    )
+
+
+def _whole_table(table: Mapping[str, Any], measures: Mapping[str, Measure], tones: Sequence[Mapping[str, Any]]) -> str:
+    """Return a table with its curves, its breakdowns and its sheets of cases."""
+    curves = [picture for picture in table["pictures"] if _is_curve(picture, table)]
+    sheets = [picture for picture in table["pictures"] if picture not in curves]
+    parts = [_table(table, measures), *(_picture(picture, "curve") for picture in curves)]
+    parts += [_breakdown(name, rows, measures, table, tones) for name, rows in table["breakdowns"].items()]
+    parts += [_picture(picture, "sheet") for picture in sheets]
+    return "\n".join(parts)
+
+
+def _is_curve(picture: Mapping[str, str], table: Mapping[str, Any]) -> bool:
+    name = picture["file"].removesuffix(".png")
+    return name == table["name"] or ("figure" in name and not name.endswith("cases"))
+
+
+def _about(told: Mapping[str, Any]) -> str:
     rows = "".join(
-        f"<tr><td>{escape(k.replace('_', ' '))}</td><td>{escape(str(v))}</td></tr>" for k, v in about.items()
+        f"<tr><td>{escape(k.replace('_', ' '))}</td><td>{escape(str(v))}</td></tr>" for k, v in told["about"].items()
     )
     note = "Pictures of real people: keep this folder to yourself unless they agreed to its being shown."
-    return f"<table>{rows}</table><p>{note}</p>"
+    note = "Figures and curves alone: nobody's face or name, no file's name." if told["publishable"] else note
+    return f'<div class="words"><table>{rows}</table></div><p>{note}</p>'
 
 
 def _judges(told: Mapping[str, Any]) -> str:
     """Return who judged, and what each one's word is worth."""
+    thirds = list(told["judges"][0]["auc_by_skin_tone"])
     rows = []
     for judge in told["judges"]:
         part = f"has taken part: {judge['part']}" if judge["part"] else "took no part"
         figures = [f"{judge[key]:.3f}" for key in ("auc", "same", "strangers")]
-        tones = ", ".join(f"{third} {auc:.3f}" for third, auc in judge["auc_by_skin_tone"].items())
-        cells = [judge["name"], part, *figures, str(judge["photos"]), tones, "yes" if judge["headline"] else "no"]
-        rows.append(_row(map(escape, cells)))
-    heads = ("judge", "part", "AUC", "same person", "strangers", "photos", "AUC by skin tone", "headline")
+        cells = [escape(cell) for cell in (judge["name"], part, "yes" if judge["headline"] else "no")]
+        tones = [_auc(judge["auc_by_skin_tone"][third]) for third in thirds]
+        rows.append(_row([*cells, *figures, str(judge["photos"]), *tones]))
+    heads = ["judge", "part", "headline", "AUC", "same person", "strangers", "photos"]
+    heads += [f"AUC, {third}" for third in thirds]
     none = "" if told["headline"] else "<p>No judge here is good and independent enough to carry a headline.</p>"
-    return f"<h2>Judges</h2>{none}{_framed(heads, rows)}"
+    return f'<h2 id="judges">Who judged</h2>{none}{_framed(heads, rows)}'
+
+
+def _auc(found: Mapping[str, float]) -> str:
+    return f"{found['mean']:.3f}<small>{found['low']:.3f} to {found['high']:.3f}, {found['people']} people</small>"
 
 
 def _verdicts(found: Sequence[Mapping[str, Any]]) -> str:
     """Return the claims beside what was measured."""
-    rows = [_row([escape(str(v)) for v in (v["claim"], v["wanted"], v["got"], _said(v))]) for v in found]
+    rows = [_row([*(escape(str(v[key])) for key in ("claim", "wanted", "got")), _said(v)]) for v in found]
     return f"<h2>Claims</h2>{_framed(('claim', 'wanted', 'measured', ''), rows)}" if rows else ""
 
 
 def _said(verdict: Mapping[str, Any]) -> str:
-    return "holds" if verdict["holds"] else "does not hold"
+    return '<span class="yes">holds</span>' if verdict["holds"] else '<span class="no">does not hold</span>'
 
 
 def _gaps(told: Mapping[str, Any]) -> str:
     """Return what is missing, and what was skipped."""
     missing = [f"<li>{escape(name)}: missing, {escape(why)}</li>" for name, why in told["missing_metrics"].items()]
     skipped = [f"<li>{escape(s['name'])}: skipped, {escape(s['reason'])}</li>" for s in told["skipped"]]
-    return f"<h2>Left out</h2><ul>{''.join(missing + skipped)}</ul>" if missing or skipped else ""
+    nothing = "" if missing or skipped else "<p>Nothing.</p>"
+    count = f"<p>Photos and people skipped: {told['skipped_count']}.</p>" if skipped else ""
+    return f'<h2 id="left-out">Left out</h2>{nothing}{count}<ul>{"".join(missing + skipped)}</ul>'
 
 
 def _table(table: Mapping[str, Any], measures: Mapping[str, Measure]) -> str:
     """Return a table, input by input; under each figure its interval and its gain over the baseline."""
-    heads = ["row", *(_titled(measure) for measure in measures.values()), "seconds a face", "gate fell"]
-    parts = [f"<h2>{escape(table['title'])}</h2>"]
+    falls = any(line["fallbacks"] for line in table["lines"])
+    heads = ["row", *(_titled(measure) for measure in measures.values()), "seconds a face"]
+    heads += ["gate fell"] if falls else []
+    parts = [f'<h2 id="{escape(table["name"])}">{escape(table["title"])}</h2>']
     for name in dict.fromkeys(line["input"] for line in table["lines"]):
         here = [line for line in table["lines"] if line["input"] == name]
-        rows = [_line(line, measures) for line in here]
-        parts.append(f"<h3>{escape(name)}, {here[0]['pictures']} pictures</h3>{_framed(heads, rows)}")
-    trained = ", ".join(f"{escape(k)} {v:.0f} s" for k, v in table["training_seconds"].items())
-    parts.append(f"<p>Training: {trained}.</p>" if trained else "")
+        best = {key: _best(here, key, measure) for key, measure in measures.items()}
+        rows = [_line(line, measures, best, falls) for line in here]
+        title = "all of these together" if name == "all" else name
+        parts.append(f"<h3>{escape(title)}, {here[0]['pictures']} pictures a row</h3>{_framed(heads, rows)}")
+    parts.append(f"<p>Baseline: {escape(table['baseline'])}.{_trained(table['training_seconds'])}</p>")
     return "\n".join(parts)
 
 
-def _line(line: Mapping[str, Any], measures: Mapping[str, Measure]) -> str:
+def _trained(seconds: Mapping[str, float]) -> str:
+    """Return how long adapters took to train."""
+    if not seconds:
+        return ""
+    if len(set(shown := [f"{value:.0f} s" for value in seconds.values()])) == 1:
+        return f" A training took {shown[0]}."
+    return f" A training took: {', '.join(f'{escape(name)} {value:.0f} s' for name, value in seconds.items())}."
+
+
+def _best(lines: Sequence[Mapping[str, Any]], key: str, measure: Measure) -> float | None:
+    """Return the best mean of a column, the input's apart; None where neither way is better."""
+    means: list[float] = [line["values"][key]["mean"] for line in lines if line["row"] != "input"]
+    if measure.higher is None or len(means) < 2:
+        return None
+    return max(means) if measure.higher else min(means)
+
+
+def _line(
+    line: Mapping[str, Any], measures: Mapping[str, Measure], best: Mapping[str, float | None], falls: bool
+) -> str:
     cells = [escape(line["row"])]
     for key, measure in measures.items():
-        cells.append(_figure(line["values"][key], line["gains"].get(key), measure.digits))
-    seconds = "" if line["seconds"] is None else f"{line['seconds']:.2f}"
-    cells += [seconds, f"{line['fallbacks']} of {line['pictures']}"]
+        is_best = line["row"] != "input" and line["values"][key]["mean"] == best[key]
+        cells.append(_figure(line["values"][key], line["gains"].get(key), measure, is_best))
+    cells.append("" if line["seconds"] is None else f"{line['seconds']:.2f}")
+    cells += [f"{line['fallbacks']} of {line['pictures']}"] if falls else []
     return _row(cells)
 
 
-def _figure(value: Mapping[str, float], gain: Mapping[str, float] | None, digits: int) -> str:
+def _figure(
+    value: Mapping[str, float], gain: Mapping[str, float] | None, measure: Measure, is_best: bool = False
+) -> str:
+    digits = measure.digits
     interval = f"{value['low']:.{digits}f} to {value['high']:.{digits}f}"
-    shown = f"{value['mean']:.{digits}f}<small>{interval}</small>"
+    mean = f"{value['mean']:.{digits}f}"
+    shown = f"{f'<span class=best>{mean}</span>' if is_best else mean}<small>{interval}</small>"
     if gain is None:
         return shown
     low, high = (f"{gain[key]:+.{digits}f}" for key in ("low", "high"))
-    return f"{shown}<small>{gain['mean']:+.{digits}f} ({low} to {high})</small>"
+    return f'{shown}<small class="{_way(gain, measure)}">{gain["mean"]:+.{digits}f} ({low} to {high})</small>'
 
 
-def _breakdown(name: str, rows: Sequence[Mapping[str, Any]], measures: Mapping[str, Measure]) -> str:
+def _way(gain: Mapping[str, float], measure: Measure) -> str:
+    """Say whether a gain is surely for the better or for the worse."""
+    if measure.higher is None or gain["low"] <= 0 <= gain["high"]:
+        return "same"
+    return "up" if (gain["low"] > 0) == measure.higher else "down"
+
+
+def _breakdown(
+    name: str,
+    rows: Sequence[Mapping[str, Any]],
+    measures: Mapping[str, Measure],
+    table: Mapping[str, Any],
+    tones: Sequence[Mapping[str, Any]],
+) -> str:
+    """Return a row's figures by group; under each its gain over the baseline."""
     keys = list(rows[0]["values"])
     made = [
         _row(
             [
-                escape(f"{row['group']} ({row['pictures']})"),
-                *(_figure(row["values"][key], row["gains"][key], measures[key].digits) for key in keys),
+                f"{escape(row['group'])}<small>{row['pictures']} pictures</small>",
+                *(_figure(row["values"][key], row["gains"][key], measures[key]) for key in keys),
             ]
         )
         for row in rows
     ]
-    return f"<h3>By {escape(name)}</h3>{_framed([name, *(_titled(measures[key]) for key in keys)], made)}"
+    heads = [name, *(_titled(measures[key]) for key in keys)]
+    title = f"{escape(table['compared_row'])} by {escape(name)}, below its gain over {escape(table['baseline'])}"
+    note = _tones(tones) if name == "skin tone" else ""
+    return f"<h3>{title}</h3>{note}{_framed(heads, made)}"
 
 
-def _picture(name: str) -> str:
-    return f'<h3>{escape(name.removesuffix(".png"))}</h3><img src="{escape(name)}" alt="{escape(name)}">'
+def _tones(tones: Sequence[Mapping[str, Any]]) -> str:
+    """Return what the thirds are."""
+    ranges = "; ".join(f"{t['name']} {t['darkest']:.0f} to {t['lightest']:.0f} ({t['people']} people)" for t in tones)
+    return (
+        "<p>Thirds of these people by the individual typology angle of their cheeks, in degrees, the median over their "
+        f"clean photos: {escape(ranges)}. Nobody's ethnicity is inferred; light and camera move the angle, too. The "
+        "last line is the difference of the outer thirds, each resampled on its own.</p>"
+    )
+
+
+def _picture(picture: Mapping[str, str], kind: str) -> str:
+    file, caption = escape(picture["file"]), escape(picture["caption"])
+    return f'<figure class="{kind}"><figcaption>{caption}</figcaption><img src="{file}" alt="{caption}"></figure>'
 
 
 def _titled(measure: Measure) -> str:

@@ -17,7 +17,7 @@ from core.colour import colour_shift
 from core.images import write_atomically
 from core.restoration import to_pixels, to_tensor
 from lab.evaluate.people import EvaluatedPerson, Trial
-from lab.evaluate.perceptual import NAMES, Metric
+from lab.evaluate.perceptual import NAMES, OWN, Metric
 from lab.evaluate.restoring import Picture
 from lab.judges.panel import Judge
 
@@ -41,7 +41,8 @@ def measures(judges: Sequence[Judge], perceptual: Sequence[str]) -> dict[str, Me
         "psnr": Measure("PSNR (dB)", True, 2),
         "ssim": Measure("SSIM", True, 3),
         **{f"id.{judge.name}": Measure(f"ID ({judge.name})", True, 3) for judge in judges},
-        **{name: Measure(name.upper(), NAMES[name], 3) for name in perceptual},
+        **{name: Measure(name.upper(), NAMES[name], 3) for name in perceptual if name != OWN},
+        **{name: Measure("quality (own assessor)", True, 3) for name in perceptual if name == OWN},
         "delta_e_input": Measure("delta-E to input", False, 2),
         "delta_e_truth": Measure("delta-E to truth", False, 2),
         "iris_hue": Measure("iris hue error (degrees)", False, 1),

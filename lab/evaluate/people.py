@@ -14,8 +14,8 @@ from core.assessment import judged
 from core.backbone import Backbone
 from core.references import Reference
 from core.restoration import to_pixels, to_tensor
-from lab.evaluate.dataset import Frame, Photo, Skipped, read_crops
-from lab.evaluate.manifest import Manifest, PersonEntry, TrialEntry
+from lab.evaluate.dataset import Frame, Photo, Skipped, photo_files, read_crops
+from lab.evaluate.manifest import REFERENCES, Manifest, PersonEntry, TrialEntry, make_manifest
 
 
 @dataclass(frozen=True)
@@ -75,15 +75,34 @@ def read_people(
     """Read the manifest's people; skipped are photos that cannot be read, and people who then lack what is needed."""
     people, skipped = [], []
     for entry in manifest.people:
-        names = [r.photo for r in entry.references] + [trial.photo for trial in entry.trials]
-        photos, unread = read_crops(root, names, backbone, frame)
+        person, unread = _read_person(root, entry, backbone, frame)
         skipped += unread
+        if person is not None:
+            people.append(person)
+    return people, skipped
+
+
+def _read_person(
+    root: Path, entry: PersonEntry, backbone: Backbone, frame: Frame
+) -> tuple[EvaluatedPerson | None, list[Skipped]]:
+    """Read one person; where a reference cannot be read, they are drawn anew from the photos that are left."""
+    photos: dict[str, Photo] = {}
+    skipped: list[Skipped] = []
+    while True:
+        names = [r.photo for r in entry.references] + [trial.photo for trial in entry.trials]
+        unusable = {one.name for one in skipped}
+        read, unread = read_crops(root, [n for n in names if n not in photos and n not in unusable], backbone, frame)
+        photos, skipped = photos | read, skipped + unread
         trials = tuple(Trial(trial, photos[trial.photo]) for trial in entry.trials if trial.photo in photos)
         if all(r.photo in photos for r in entry.references) and trials:
-            people.append(EvaluatedPerson(entry, photos, trials))
-        else:
-            skipped.append(Skipped(entry.person, "a reference or every test photo of this person cannot be used"))
-    return people, skipped
+            used = {name: photos[name] for name in names if name in photos}
+            return EvaluatedPerson(entry, used, trials), skipped
+        unusable = {one.name for one in skipped}
+        left = [file for file in photo_files(root / entry.person) if f"{entry.person}/{file}" not in unusable]
+        if len(left) <= REFERENCES:
+            why = f"{len(left)} usable photos, wanted {REFERENCES} references and a test photo"
+            return None, [*skipped, Skipped(entry.person, why)]
+        entry = make_manifest({entry.person: left})[0].limited(None, len(entry.trials)).people[0]
 
 
 def clean_crops(people: Sequence[EvaluatedPerson]) -> tuple[Tensor, list[str]]:

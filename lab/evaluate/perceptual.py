@@ -6,8 +6,12 @@ from typing import Any
 
 from torch import Tensor
 
+from core.assessment import judged
+from core.backbone import Backbone
+
 NAMES = {"lpips": False, "clipiqa": True, "maniqa": True, "musiq": True}  # name -> higher is better
 REFERENCED = ("lpips",)
+OWN = "quality"  # by the bundle's own assessor
 Metric = Callable[[Tensor, Tensor], float]  # (result, truth), both (3, S, S) in [-1, 1]
 
 
@@ -22,6 +26,16 @@ def load_perceptual() -> tuple[dict[str, Metric], dict[str, str]]:
         except (OSError, RuntimeError, ValueError, ImportError) as error:
             missing[name] = f"pyiqa could not load it: {error}"
     return metrics, missing
+
+
+def own_quality(backbone: Backbone) -> dict[str, Metric]:
+    """Return the quality that the bundle's own assessor gives, in [0, 1], where it has one.
+
+    It is there without anybody's weights, and it is no independent judge: it chose the words that were trained with.
+    """
+    if backbone.quality is None:
+        return {}
+    return {OWN: lambda result, truth: judged(backbone, result).score}
 
 
 def _metric(name: str) -> Metric:

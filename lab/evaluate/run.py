@@ -6,13 +6,13 @@ make_manifest -> read_people -> Studio.pictures -> measured -> lines -> report
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from lab.evaluate.fairness import Third, auc_interval, gap, thirds_of
 from lab.evaluate.measuring import Measurement, measured
 from lab.evaluate.people import EvaluatedPerson, clean_crops
 from lab.evaluate.perceptual import Metric
 from lab.evaluate.restoring import Studio
 from lab.evaluate.rows import Row, Table
-from lab.evaluate.skin import THIRDS, thirds, tone
-from lab.evaluate.statistics import Line, grouped, lines
+from lab.evaluate.statistics import Interval, Line, grouped, lines
 from lab.judges.panel import Judge, Standing, carries_headline, standing
 
 
@@ -32,7 +32,7 @@ class Panel:
 
     judges: tuple[Judge, ...]
     standings: dict[str, Standing]  # on clean photos of the tuning people
-    by_tone: dict[str, dict[str, float]]  # third of skin tone -> judge -> AUC
+    by_tone: dict[str, dict[str, Interval]]  # third of skin tone -> judge -> AUC
 
     @property
     def headline(self) -> str | None:
@@ -44,15 +44,15 @@ class Panel:
 def judge_panel(judges: Sequence[Judge], people: Sequence[EvaluatedPerson]) -> Panel:
     """Let every judge tell the people's own clean photos apart, all together and in thirds of skin tone."""
     crops, names = clean_crops(people)
-    third_of = thirds({person.name: tone(person.clean()) for person in people})
     standings = {}
-    by_tone: dict[str, dict[str, float]] = {third: {} for third in THIRDS if third_of}
+    found = thirds_of(people)
+    by_tone: dict[str, dict[str, Interval]] = {third.name: {} for third in found}
     for judge in judges:
         embeddings = judge.embed(crops)
         standings[judge.name] = standing(judge, embeddings, names)
-        for third, aucs in by_tone.items():
-            inside = [i for i, name in enumerate(names) if third_of[name] == third]
-            aucs[judge.name] = standing(judge, embeddings[inside], [names[i] for i in inside]).auc
+        for third in found:
+            inside = [i for i, name in enumerate(names) if name in third.people]
+            by_tone[third.name][judge.name] = auc_interval(judge, embeddings[inside], [names[i] for i in inside])
     return Panel(tuple(judges), standings, by_tone)
 
 
@@ -89,19 +89,24 @@ def evaluated(
 
 
 def breakdowns(
-    done: MeasuredTable, row: str, panel: Panel, people: Sequence[EvaluatedPerson], labels: Mapping[str, str]
+    done: MeasuredTable, row: str, panel: Panel, found: Sequence[Third], labels: Mapping[str, str]
 ) -> dict[str, list[dict[str, object]]]:
-    """Return a row's figures by fault of the input, by skin tone, and by the caller's own labels of people."""
-    third_of = thirds({person.name: tone(person.clean()) for person in people})
+    """Return a row's figures by fault of the input, by skin tone, and by the caller's labels of people and photos."""
+    third_of = {person: third.name for third in found for person in third.people}
     groups: dict[str, Callable[[Measurement], Sequence[str]]] = {
         "fault of the input": lambda m: m.words,
-        "skin tone": lambda m: [third_of[m.person]] if third_of else [],
-        "label": lambda m: [labels[m.person]] if m.person in labels else [],
+        "skin tone": lambda m: [third_of[m.person]] if m.person in third_of else [],
+        "label": lambda m: [labels[name] for name in (m.photo, m.person) if name in labels][:1],
     }
     baseline = done.table.baseline
     assert baseline is not None, f"table {done.table.name} has no row to compare with"
     keys = [f"id.{judge.name}" for judge in panel.judges] + ["psnr"]
     tables = {name: grouped(done.measurements, row, baseline, keys, group) for name, group in groups.items()}
+    if found:
+        mine, base = ([m for m in done.measurements if m.row == wanted] for wanted in (row, baseline))
+        order = [third.name for third in found]
+        tables["skin tone"].sort(key=lambda line: order.index(line["group"]))
+        tables["skin tone"].append(gap(mine, base, keys, found))
     return {name: table for name, table in tables.items() if table}
 
 

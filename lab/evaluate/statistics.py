@@ -9,7 +9,7 @@ import numpy as np
 
 from lab.evaluate.measuring import Measurement
 
-_RESAMPLES = 10_000
+RESAMPLES = 10_000
 ALL = "all"  # of a table's inputs together
 
 
@@ -55,6 +55,12 @@ def lines(
     return made
 
 
+def together(found: Sequence[Line]) -> dict[str, Line]:
+    """Return each row's line over all of a table's inputs, of the table's lines."""
+    last = found[-1].input
+    return {line.row: line for line in found if line.input == last}
+
+
 def _line(row: str, name: str, mine: Sequence[Measurement], base: Sequence[Measurement]) -> Line:
     keys = list(mine[0].values)
     return Line(
@@ -82,7 +88,7 @@ def gain_of_people(mine: Iterable[Measurement], base: Iterable[Measurement], key
 def interval(people: Mapping[str, float]) -> Interval:
     """Return the mean over people and its percentile bootstrap interval; the resampling is seeded."""
     values = np.array([people[person] for person in sorted(people)])
-    picks = np.random.default_rng(0).integers(len(values), size=(_RESAMPLES, len(values)))
+    picks = np.random.default_rng(0).integers(len(values), size=(RESAMPLES, len(values)))
     low, high = np.percentile(values[picks].mean(1), [2.5, 97.5])
     return Interval(float(values.mean()), float(low), float(high), len(values))
 

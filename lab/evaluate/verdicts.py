@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from lab.evaluate.manifest import REFERENCES, SEVERITIES
+from lab.evaluate.paper_figures import PAPER_FIGURES
 from lab.evaluate.run import MeasuredTable
 from lab.evaluate.statistics import ALL, Interval, Line
 
@@ -12,6 +13,14 @@ _GAIN, _GAIN_LOW = 0.10, 0.05  # ID of full over the untuned base: the mean, and
 _PSNR_LOSS = -0.1  # dB, mean paired difference
 _INJECTOR = 0.05  # ID of the injector alone
 _ANOTHER = 0.02  # ID of another person's injector, at most
+# The rows of the paper's Table 2, each of which has less ID there than the whole method.
+_TABLE_2 = (
+    "without prior loss",
+    "without quality tokens and min-SNR",
+    "without ID-preserving sampling",
+    "LoRA on all cross-attention",
+    "LoRA on all attention",
+)
 _FEW_HQ = 0.03  # ID that one HQ reference of five may lose against five of five
 
 
@@ -35,6 +44,7 @@ def verdicts(done: Sequence[MeasuredTable], key: str | None) -> list[Verdict]:
         "main": _main,
         "grid": _grid,
         "references": _references,
+        "ablation": _ablation,
     }
     if key is None:
         return []
@@ -63,6 +73,18 @@ def _grid(done: MeasuredTable, key: str) -> Iterator[Verdict]:
         other = _line(done, "another person's injector").gains[key]
         wanted = f"< {_ANOTHER:+.2f}"
         yield Verdict("another person's injector, ID", wanted, _shown(other), other.mean < _ANOTHER)
+
+
+def _ablation(done: MeasuredTable, key: str) -> Iterator[Verdict]:
+    """Compare with the directions of the paper's Table 2 and of its Figures 6-8."""
+    for name in _TABLE_2:
+        gain = _line(done, name).gains[key]
+        yield Verdict(f"Table 2: {name} is less than full, ID", "< 0", _shown(gain), gain.mean < 0)
+    for figure in PAPER_FIGURES:
+        gain = _line(done, figure.row).gains[figure.key]
+        wanted = "> 0" if figure.worse > 0 else "< 0"
+        holds = gain.mean * figure.worse > 0
+        yield Verdict(f"Figure {figure.number}: {figure.shows} ({figure.key})", wanted, _shown(gain), holds)
 
 
 def _references(done: MeasuredTable, key: str) -> Iterator[Verdict]:

@@ -44,6 +44,7 @@ def test_square_pictures_are_aligned_crops(tmp_path: Path, backbone: Backbone) -
     crop = photos["anna_0/00.png"].crop
     assert not skipped
     assert crop.shape == (3, backbone.resolution, backbone.resolution)
+    assert photos["anna_0/00.png"].faces == 0
     assert crop.min() >= -1
     assert crop.max() <= 1
 
@@ -55,6 +56,7 @@ def test_whole_photos_are_aligned(tmp_path: Path, backbone: Backbone) -> None:
     Image.fromarray(photo_of().pixels).save(tmp_path / "anna" / "none.png")
     photos, skipped = read_crops(tmp_path, ["anna/one.png", "anna/none.png"], backbone, "auto")
     middle = photos["anna/one.png"].crop[:, 60:68, 60:68].mean((1, 2))
+    assert photos["anna/one.png"].faces == 1
     assert torch.equal(middle.argmax(), torch.tensor(1))  # the green mark is in the middle of the crop
     assert [(s.name, s.reason) for s in skipped] == [
         ("anna/none.png", "got a photo in which no face was found, wanted one with a face")
@@ -62,17 +64,26 @@ def test_whole_photos_are_aligned(tmp_path: Path, backbone: Backbone) -> None:
 
 
 def test_unreadable_photos_are_skipped(tmp_path: Path, backbone: Backbone) -> None:
-    """A damaged test photo costs only itself, a damaged reference the person; both are named."""
-    root = write_people(tmp_path / "faces", people=2, photos=7)
+    """A damaged test photo costs only itself; another photo takes a damaged reference's place, if there is one."""
+    root = write_people(tmp_path / "faces", people=3, photos=7)
+    (root / "anna_2" / "06.png").unlink()
     manifest, _ = make_manifest(list_people(root))
-    trial, reference = manifest.people[0].trials[0].photo, manifest.people[1].references[0].photo
-    for name in (trial, reference):
+    trial = manifest.people[0].trials[0].photo
+    broken = [trial, *(person.references[0].photo for person in manifest.people[1:])]
+    for name in broken:
         (root / name).write_bytes(b"no picture")
     people, skipped = read_people(root, manifest, backbone, "auto")
-    assert [person.name for person in people] == ["anna_0"]
+    assert [person.name for person in people] == ["anna_0", "anna_1"]
     assert [t.entry.photo for t in people[0].trials] == [t.photo for t in manifest.people[0].trials[1:]]
-    assert [s.name for s in skipped] == [trial, reference, "anna_1"]
+    assert [s.name for s in skipped] == [*broken, "anna_2"]
+    assert skipped[-1].reason == "5 usable photos, wanted 5 references and a test photo"
     assert not any(str(tmp_path) in s.reason for s in skipped)
+    drawn_anew = people[1]
+    assert len(drawn_anew.entry.references) == 5
+    assert len(drawn_anew.trials) == 1
+    assert broken[1] not in drawn_anew.photos
+    whole = {person: [f for f in files if f"{person}/{f}" not in broken] for person, files in list_people(root).items()}
+    assert drawn_anew.entry == make_manifest(whole)[0].people[1]  # as if the damaged photo had never been there
 
 
 def test_references_are_of_mixed_quality(tmp_path: Path, backbone: Backbone) -> None:

@@ -14,7 +14,7 @@ from lab.evaluate.dataset import Skipped, list_people
 from lab.evaluate.manifest import make_manifest
 from lab.evaluate.measuring import measures
 from lab.evaluate.people import EvaluatedPerson, read_people
-from lab.evaluate.perceptual import load_perceptual
+from lab.evaluate.perceptual import OWN, load_perceptual, own_quality
 from lab.evaluate.report import About, Evaluation, write_report
 from lab.evaluate.restoring import Studio
 from lab.evaluate.rows import PROTOCOLS, Row, Table, tables
@@ -110,7 +110,9 @@ def test_half_made_row_goes_on(scene: Scene, monkeypatch: pytest.MonkeyPatch) ->
 def test_report_is_whole(scene: Scene) -> None:
     """Page, figures and a sheet of cases for every input are written, and say who judged and what is missing."""
     judges = [GateJudge(scene.backbone)]
-    about = About("idprefer evaluate", "c0ffee", "tiny", "d1ge57", "fast", "cpu", "5ea1", "drawn", "tuning", 2, "today")
+    about = About(
+        *("idprefer evaluate", "c0ffee", "tiny", "d1ge57", "fast", "cpu", "5ea1", "drawn", "tuning"), 2, "14", "today"
+    )
     missing = {"lpips": "pyiqa is not installed"}
     evaluation = Evaluation(
         about,
@@ -120,17 +122,26 @@ def test_report_is_whole(scene: Scene) -> None:
         missing,
         (Skipped("bert", "too few photos"),),
         tuple(scene.people),
-        {"anna_0": "group <one>"},
+        {"anna_0": "group <one>", scene.people[1].trials[0].entry.photo: "another"},
     )
     told = write_report(evaluation, scene.folder)
     assert told == json.loads((scene.folder / "report.json").read_text())
     assert told["headline"] is None  # the gate has taken part
-    assert {row["group"] for row in told["tables"][0]["breakdowns"]["label"]} == {"group <one>"}
+    assert {row["group"] for row in told["tables"][0]["breakdowns"]["label"]} == {"group <one>", "another"}
     page = (scene.folder / "index.html").read_text()
     for words in ("has taken part", "lpips: missing", "bert: skipped", "main heavy.png", "group &lt;one&gt;"):
         assert words in page
     assert (scene.folder / "main light.png").is_file()
     assert len(json.loads((scene.folder / "measurements.json").read_text())) == len(scene.done.measurements)
+    # The same, to publish: nobody's face, name or file.
+    publishable = scene.folder.with_name("publishable")
+    write_report(replace(evaluation, publishable=True), publishable)
+    assert sorted(path.name for path in publishable.iterdir()) == ["index.html", "report.json"]
+    for path in publishable.iterdir():
+        text = path.read_text()
+        assert "anna" not in text
+        assert "bert" not in text
+        assert "too few photos" in text
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
@@ -173,6 +184,14 @@ def test_missing_metrics_are_named() -> None:
     metrics, missing = load_perceptual()
     assert {*metrics, *missing} == {"lpips", "clipiqa", "maniqa", "musiq"}
     assert all(missing.values())
+
+
+def test_own_quality(scene: Scene) -> None:
+    """The bundle's assessor is a metric of its own, in [0, 1]; a bundle without one has none."""
+    metric = own_quality(scene.backbone)[OWN]
+    truth = scene.people[0].trials[0].truth
+    assert 0 <= metric(truth, truth) <= 1
+    assert own_quality(replace(scene.backbone, quality=None)) == {}
 
 
 def _never(*_: object, **__: object) -> None:

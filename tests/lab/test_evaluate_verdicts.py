@@ -11,11 +11,22 @@ from lab.evaluate.statistics import lines
 from lab.evaluate.verdicts import verdicts
 
 KEY = "id.faceres"
+PLAIN = {"delta_e_truth": 3.0, "sharpness": 0.8, "iris_hue": 20.0}
 
 
-def _measured(protocol: str, ids: dict[str, float], psnr: dict[str, float] | None = None) -> MeasuredTable:
+def _measured(
+    protocol: str,
+    ids: dict[str, float],
+    psnr: dict[str, float] | None = None,
+    more: dict[str, dict[str, float]] | None = None,
+) -> MeasuredTable:
     """Return a protocol's first table in which every row has one ID on all people and inputs, 0.5 if not given."""
     table = tables(protocol, "fast", ["medium", "heavy"])[0]
+
+    def values(row: str, person: int) -> dict[str, float]:
+        others = (more or {}).get(row, PLAIN)
+        return {KEY: ids.get(row, 0.5) + 0.01 * person, "psnr": (psnr or {}).get(row, 25.0), **others}
+
     made = [
         Measurement(
             row.name,
@@ -23,7 +34,7 @@ def _measured(protocol: str, ids: dict[str, float], psnr: dict[str, float] | Non
             f"p{i}/a",
             name,
             (),
-            {KEY: ids.get(row.name, 0.5) + 0.01 * i, "psnr": (psnr or {}).get(row.name, 25.0)},
+            values(row.name, i),
             1.0,
             None,
             Path("x.png"),
@@ -70,6 +81,18 @@ def test_references_claims() -> None:
     """One HQ reference of five may lose a little against five, and both must gain over the base."""
     found = verdicts([_measured("sweep", {"1 of 5 HQ": 0.58, "5 of 5 HQ": 0.62})], KEY)
     assert [v.holds for v in found] == [False, False, True]
+
+
+def test_ablation_claims() -> None:
+    """The directions of Table 2 and Figures 6-8 are told, those that reproduce and those that do not."""
+    more = {
+        "without prior loss": {**PLAIN, "delta_e_truth": 4.0},
+        "without quality tokens and min-SNR": {**PLAIN, "sharpness": 0.9},
+    }
+    found = verdicts([_measured("ablation", {"full": 0.6, "without prior loss": 0.7}, more=more)], KEY)
+    assert len(found) == 8
+    assert [v.holds for v in found if v.claim.startswith("Table 2")] == [False, True, True, True, True]
+    assert [v.holds for v in found if v.claim.startswith("Figure")] == [True, False, False]
 
 
 def test_no_judge_no_verdict() -> None:
