@@ -8,13 +8,18 @@ from torch import Tensor, nn
 _MOMENTS = ("step", "exp_avg", "exp_avg_sq")
 
 
-def pack(parameters: Mapping[str, nn.Parameter], optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """Return copies of the parameters and of Adam's moments, keyed `parameter/NAME` and `MOMENT/NAME`."""
-    tensors = {f"parameter/{name}": p.detach().clone() for name, p in parameters.items()}
+def pack(
+    parameters: Mapping[str, nn.Parameter], optimizer: torch.optim.Optimizer, copied: bool = True
+) -> dict[str, Tensor]:
+    """Return the parameters and Adam's moments, keyed `parameter/NAME` and `MOMENT/NAME`.
+
+    Copies, so that the run may go on; what is written before it does need not be there twice (`copied=False`).
+    """
+    tensors = {f"parameter/{name}": p.detach() for name, p in parameters.items()}
     for name, p in parameters.items():
         state = optimizer.state.get(p, {})
-        tensors |= {f"{key}/{name}": state[key].detach().clone() for key in _MOMENTS if key in state}
-    return tensors
+        tensors |= {f"{key}/{name}": state[key].detach() for key in _MOMENTS if key in state}
+    return {name: tensor.clone() for name, tensor in tensors.items()} if copied else tensors
 
 
 def unpack(

@@ -56,10 +56,10 @@ class FullSize:
 def measure(shapes: Path, device: str, side: int, layout: Layout) -> FullSize:
     """Build the networks, do the two steps, and return what they took."""
     steps: list[Step] = []
-    backbone = _timed(steps, "random weights drawn", lambda: random_backbone(shapes, device, side=side, layout=layout))
-    adapter = _timed(steps, "training step, tokens and LoRA, batch 1", lambda: _trained(backbone, pivot=1.0))
-    _timed(steps, "training step, LoRA alone, batch 1", lambda: _trained(backbone, pivot=0.0))
-    _timed(steps, "guided sampling step with CFG, one face", lambda: _restored(backbone, adapter))
+    backbone = timed(steps, "random weights drawn", lambda: random_backbone(shapes, device, side=side, layout=layout))
+    adapter = timed(steps, "training step, tokens and LoRA, batch 1", lambda: _trained(backbone, pivot=1.0))
+    timed(steps, "training step, LoRA alone, batch 1", lambda: _trained(backbone, pivot=0.0))
+    timed(steps, "guided sampling step with CFG, one face", lambda: _restored(backbone, adapter))
     return FullSize(
         side=side,
         dtype=str(backbone.dtype).removeprefix("torch."),
@@ -90,7 +90,7 @@ def _restored(backbone: Backbone, adapter: Adapter) -> torch.Tensor:
     return restored
 
 
-def _timed(steps: list[Step], what: str, work: Callable[[], T]) -> T:
+def timed(steps: list[Step], what: str, work: Callable[[], T]) -> T:
     """Do some work and note what it took."""
     wall, cpu = perf_counter(), process_time()
     result = work()

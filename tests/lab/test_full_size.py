@@ -10,6 +10,7 @@ import torch
 
 from core.options import TrainOptions
 from core.training import train_injector
+from lab.bench.full_size_controlnet import measure
 from lab.bench.random_bundle import random_backbone
 from lab.bench.references import random_references
 from tests.lab.small_sdxl import narrow_shapes
@@ -25,6 +26,14 @@ def test_random_backbone_trains(tmp_path: Path) -> None:
     assert all(value.isfinite().all() for value in adapter.lora.values())
     assert any(value.abs().sum() > 0 for name, value in adapter.lora.items() if "lora_B" in name)
     assert backbone.class_prompt().embeds.shape[1] == 77
+
+
+def test_random_controlnet_trains(tmp_path: Path) -> None:
+    """A ControlNet of shapes alone does a step of its pretraining, with the frozen UNet mapped from a file."""
+    steps = measure(narrow_shapes(tmp_path / "shapes"), "cpu", 64, tmp_path)
+    assert len(steps) == 2
+    assert all(step.peak_gib > 0 for step in steps)
+    assert (tmp_path / "work" / "checkpoint.safetensors").is_file()
 
 
 @pytest.mark.prove

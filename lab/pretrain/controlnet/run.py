@@ -88,7 +88,8 @@ def pretrain_controlnet(
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
         if accelerator.is_main_process and ((step + 1) % options.checkpoint_every == 0 or step + 1 == options.steps):
-            save_run(work / _CHECKPOINT, checkpoint.pack(parameters, optimizer.optimizer), step + 1)
+            tensors = checkpoint.pack(parameters, optimizer.optimizer, copied=False)
+            save_run(work / _CHECKPOINT, tensors, step + 1)
         progress(Step(step + 1, options.steps, float(loss.detach())))
     accelerator.wait_for_everyone()
     return crops
