@@ -202,7 +202,7 @@ def drain_worker(
     data: Data = None,
     as_json: AsJson = False,
 ) -> None:
-    """Let a worker finish what it has, and claim nothing more."""
+    """Let a worker finish what it has and claim nothing more; none takes its place until it is started anew."""
     from cli.admin import Admin
 
     Admin(data, as_json).drain(worker_id)

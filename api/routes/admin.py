@@ -74,7 +74,7 @@ def list_workers(work: Tx) -> list[Worker]:
 
 @routes.post("/admin/workers/{worker_id}/drain", status_code=202, response_model=Worker, openapi_extra=ADMIN)
 def drain_worker(worker_id: str, work: Tx, once: Once) -> Response:
-    """Let a worker finish what it has, and claim nothing more."""
+    """Let a worker finish what it has and claim nothing more; none takes its place until it is started anew."""
     row = operators.drain(work.session, worker_id)
     work.audit("worker.draining", row.id)
     return once.keep(answered(202, Worker.model_validate(row))).response()
