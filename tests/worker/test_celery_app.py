@@ -5,12 +5,14 @@ import threading
 from contextlib import closing
 from pathlib import Path
 
-from sqlalchemy import select
+import pytest
+from sqlalchemy import delete, select
 
 from store import models, operators
 from store.database import Database
 from tests.worker.house import House, options_for
 from tests.worker.test_supervisor import until
+from worker import celery_app
 from worker.celery_app import Node
 
 
@@ -37,3 +39,22 @@ def test_a_drained_process_hears_no_more_rings(house: House, tiny_folder: Path) 
     assert not aside.is_alive()
     assert node.drain() is False
     node.end()
+
+
+def test_a_forgotten_process_is_replaced(house: House, tiny_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process that was silent until struck off ends, so that Celery starts another: it does not stand aside."""
+    codes: list[int] = []
+    monkeypatch.setattr(os, "_exit", codes.append)
+    node = Node(house.settings, options_for(tiny_folder, beat_seconds=0.1))
+    parents_end = os.dup(node._writer)
+    node.begin()
+    try:
+        assert node.drain() is False  # it is ready
+        with closing(Database(house.settings.database_url, role="ledger")) as database:
+            with database.transaction(None) as session:
+                session.execute(delete(models.Worker))
+            assert until(lambda: bool(codes))
+    finally:
+        os.close(parents_end)
+    node.end()
+    assert codes == [celery_app._BROKEN]
