@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from io import RawIOBase
+from io import BytesIO, RawIOBase
 from typing import Any, BinaryIO, cast
 
 import stamina
@@ -110,12 +110,11 @@ class _Stream(RawIOBase):
 
     def read(self, size: int = -1) -> bytes:
         """Return the next `size` bytes, fewer at the end only."""
-        taken, wanted = [], size
-        while wanted > 0 and (piece := self._left or next(self._pieces, b"")):
-            taken.append(piece[:wanted])
+        taken = BytesIO()  # which gives its bytes away without copying them
+        while (wanted := size - taken.tell()) > 0 and (piece := self._left or next(self._pieces, b"")):
+            taken.write(piece[:wanted])
             self._left = piece[wanted:]
-            wanted -= len(taken[-1])
-        return b"".join(taken)
+        return taken.getvalue()
 
 
 def _attempts() -> Iterator[Any]:

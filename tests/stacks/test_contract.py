@@ -26,7 +26,7 @@ from tests.stacks.receiver import receiving
 from tests.stacks.stack import EIGHT, Kind, Stack, running
 from tests.worker.house import photo
 
-pytestmark = pytest.mark.timeout(600)  # each waits for a real worker, on a machine that may do much else
+pytestmark = pytest.mark.timeout(1200)  # each waits for a real worker, on a machine that may do much else
 PATIENCE_SECONDS = 180.0
 WAIT = {"Prefer": "wait=60"}
 FAST = [pytest.param(EIGHT[0], id="embedded"), pytest.param(EIGHT[-1], id="production")]
@@ -70,7 +70,7 @@ def png(seed: int) -> bytes:
 def sent(stack: Stack, path: str, **body: Any) -> httpx2.Response:
     """POST, and wait for the job's end: where that takes longer than one request may wait, the next one waits on."""
     body["headers"] = {"Idempotency-Key": uuid.uuid4().hex, **WAIT, **body.get("headers", {})}
-    for _ in range(4):
+    for _ in range(8):
         answer = stack.tenant.http.post(path, timeout=90, **body)
         if answer.status_code != httpx2.codes.ACCEPTED:
             break
