@@ -46,6 +46,7 @@ class Watch:
 
     def __init__(self) -> None:
         self.pulse: Pulse | None = None
+        self._leaving = False
         self._changed = asyncio.Event()
 
     def tell(self, pulse: Pulse) -> None:
@@ -54,12 +55,16 @@ class Watch:
             self.pulse = pulse
             self._changed.set()
 
-    async def change(self) -> Pulse:
-        """Return the job's pulse as soon as it is another than the last one seen."""
+    def dismiss(self) -> None:
+        """Wake the client, which is to wait no longer."""
+        self._leaving = True
+        self._changed.set()
+
+    async def change(self) -> Pulse | None:
+        """Return the job's pulse as soon as it is another than the last one seen; None: wait no longer."""
         await self._changed.wait()
         self._changed.clear()
-        assert self.pulse is not None
-        return self.pulse
+        return None if self._leaving else self.pulse
 
 
 class Hub:
@@ -78,6 +83,7 @@ class Hub:
         self._due: set[str] = set()  # jobs to look at now
         self._news = asyncio.Event()
         self._next_look = 0.0  # at all of them
+        self._leaving = False
         self.listening = False
 
     @contextmanager
@@ -86,6 +92,8 @@ class Hub:
         watch = Watch()
         self._watches.setdefault(job_id, set()).add(watch)
         self._heard(job_id)
+        if self._leaving:
+            watch.dismiss()
         try:
             yield watch
         finally:
@@ -94,14 +102,23 @@ class Hub:
             if not watches:
                 del self._watches[job_id]
 
+    def dismiss(self) -> None:
+        """Let nobody wait from here on: this process is about to end, and another one answers who asks again."""
+        self._leaving = True
+        for watches in self._watches.values():
+            for watch in watches:
+                watch.dismiss()
+
     async def until_ended(self, job_ids: Sequence[str], seconds: float) -> bool:
         """Wait until all these jobs have ended, at most so long; return whether they have."""
         try:
             async with asyncio.timeout(seconds):
                 for job_id in job_ids:
                     with self.watch(job_id) as watch:
-                        while not (await watch.change()).ended:
+                        while (pulse := await watch.change()) is not None and not pulse.ended:
                             pass
+                    if pulse is None:
+                        return False
         except TimeoutError:
             return False
         return True

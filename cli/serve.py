@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import typer
-import uvicorn
 
 from api.app import create_app
 from api.parts import parts_from
-from api.server import server_config
+from api.server import Server, server_config
 from cli import logs, working
 from cli.audit import erase_again
 from cli.housekeeping import caring
@@ -24,7 +23,7 @@ from store.doorbell import CeleryDoorbell, Doorbell, LocalDoorbell
 from store.settings import Settings
 from worker.supervisor import Supervisor
 
-_GRACE_SECONDS = 3  # for requests that are being answered when it is time to stop
+_GRACE_SECONDS = 10  # for requests that are being answered when it is time to stop; nobody waits for jobs then
 
 
 def run(data: Path | None, host: str, port: int, choices: working.Choices) -> None:
@@ -92,7 +91,7 @@ def _greeting(chosen: Settings, listening: socket.socket, key: str | None) -> st
     return "\n".join([*lines, "Ctrl-C ends it; what was begun is finished first."])
 
 
-class _Server(uvicorn.Server):
+class _Server(Server):
     """uvicorn that greets when it really listens."""
 
     def __init__(self, app: Any, greeting: str) -> None:

@@ -61,6 +61,8 @@ async def stream_job_events(
     with parts_of(request).hub.watch(job.id) as watch:
         while True:
             pulse = await watch.change()
+            if pulse is None:
+                return  # the client asks again, and another process answers
             for event in await to_thread.run_sync(_events_after, request, job.id, last):
                 last = event.sequence
                 yield ServerSentEvent(data=event.model_dump(mode="json"), event=event.type, id=str(last))

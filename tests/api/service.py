@@ -12,12 +12,11 @@ from typing import Any
 
 import httpx2
 import numpy as np
-import uvicorn
 from PIL import Image
 
 from api.app import create_app
 from api.parts import Parts, parts_from
-from api.server import server_config
+from api.server import Server, server_config
 from store import keys, operators, schema
 from store.database import Database
 from store.doorbell import Doorbell, LocalDoorbell
@@ -83,7 +82,7 @@ class Service:
         self.app = create_app(self.parts)
         self._clients = contextlib.ExitStack()
         self._socket = socket.create_server(("127.0.0.1", 0))
-        self._server = uvicorn.Server(server_config(self.app, log_config=None, timeout_graceful_shutdown=2))
+        self._server = Server(server_config(self.app, log_config=None, timeout_graceful_shutdown=2))
         self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [self._socket]}, daemon=True)
         self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
 
