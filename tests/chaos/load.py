@@ -54,14 +54,18 @@ class Load:
         for one in work:
             one.result()
 
+    def client(self, url: str, key: str) -> Client:
+        """Return a tenant's client: one that does not give up soon."""
+        return Client(url, key, attempts=_ATTEMPTS)
+
     def _tenant(self, url: str, key: str, number: int, restorations: int) -> None:
-        with Client(url, key, attempts=_ATTEMPTS) as client, ThreadPoolExecutor(self.plan.clients) as pool:
+        with self.client(url, key) as client, ThreadPoolExecutor(self.plan.clients) as pool:
             seeds = range(1 + 100 * number, 1 + 100 * number + self.plan.people)
             people = list(pool.map(lambda seed: self._person(client, seed), seeds))
             uploads = [client.restorations.upload(encode_photo(photo(seed), "png")) for seed in (97, 98, 99)]
             list(
                 pool.map(
-                    lambda n: self._restoration(client, people[n % len(people)], uploads[n % len(uploads)], n),
+                    lambda n: self.restoration(client, people[n % len(people)], uploads[n % len(uploads)], n),
                     range(restorations),
                 )
             )
@@ -87,7 +91,9 @@ class Load:
         options = {"preset": "fast", "steps": self.plan.training_steps, "seed": seed}
         return client.trainings.start(identity_id, _WAIT_SECONDS, **options).id
 
-    def _restoration(self, client: Client, identity_id: str, upload: Upload, seed: int) -> None:
+    def restoration(self, client: Client, identity_id: str, upload: Upload, seed: int) -> None:
+        """Have a photo restored."""
+
         def send() -> str:
             return client.restorations.create(upload, identity_id, None, _WAIT_SECONDS, preset="fast", seed=seed).job_id
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx2
+import psycopg
 
 from store import operators, schema
 from store.blobs_of import open_blobs
@@ -19,6 +20,7 @@ from store.database import Database
 from store.safe import Safe
 from store.settings import Settings
 from store.vault import Vault
+from tests.chaos.balancer import balancing
 from tests.production import environment_of, production_settings
 from tests.s3_server import S3Server, s3_server
 from tests.servers import OwnServer, database_of, free_port, own_postgres, own_redis
@@ -88,16 +90,21 @@ class Stack:
     postgres: OwnServer
     redis: OwnServer
     s3: S3Server
-    api: Program
+    apis: list[Program]
     workers: list[Program]
     caretaker: Program
-    url: str
+    url: str  # of the API, or of what balances between several
     lease_seconds: float
+
+    @property
+    def api(self) -> Program:
+        """Return the API where there is one, else the first."""
+        return self.apis[0]
 
     @property
     def programs(self) -> list[Program]:
         """Return all processes of the service."""
-        return [self.api, self.caretaker, *self.workers]
+        return [*self.apis, self.caretaker, *self.workers]
 
     @property
     def safe(self) -> Safe:
@@ -111,6 +118,13 @@ class Stack:
             program.start()
         return [program.name for program in dead]
 
+    def count(self, question: str) -> int:
+        """Ask the database for a number, as its superuser."""
+        with psycopg.connect(self.settings.database_url.replace("+psycopg", "")) as connection:
+            row = connection.execute(question.encode()).fetchone()
+        assert row is not None
+        return int(row[0])
+
     def key(self, name: str) -> str:
         """Make a tenant; return its key."""
         database = Database(self.settings.database_url, role="operator")
@@ -119,7 +133,7 @@ class Stack:
 
 
 @contextmanager
-def running(folder: Path, bundle: Path, workers: int, lease_seconds: float) -> Iterator[Stack]:
+def running(folder: Path, bundle: Path, workers: int, lease_seconds: float, apis: int = 1) -> Iterator[Stack]:
     """Run the service over servers of its own for as long as the block lasts."""
     with ExitStack() as exits:
         postgres = exits.enter_context(own_postgres())
@@ -128,12 +142,15 @@ def running(folder: Path, bundle: Path, workers: int, lease_seconds: float) -> I
         url = exits.enter_context(database_of(postgres.url, "idprefer_chaos"))
         schema.upgrade(url)
         settings = production_settings(url, redis.url, s3)
-        port = free_port()
-        stack = _stack(folder, settings, bundle, port, workers, lease_seconds, (postgres, redis, s3))
+        ports = [free_port() for _ in range(apis)]
+        stack = _stack(folder, settings, bundle, ports, workers, lease_seconds, (postgres, redis, s3))
+        if apis > 1:
+            stack.url = exits.enter_context(balancing(ports)).url
         for program in stack.programs:
             exits.callback(program.kill)
             program.start()
-        _wait_until_it_answers(stack.url)
+        for port in ports:
+            wait_until_it_answers(port)
         yield stack
 
 
@@ -141,7 +158,7 @@ def _stack(
     folder: Path,
     settings: Settings,
     bundle: Path,
-    port: int,
+    ports: list[int],
     workers: int,
     lease_seconds: float,
     servers: tuple[OwnServer, OwnServer, S3Server],
@@ -156,15 +173,17 @@ def _stack(
     return Stack(
         settings,
         *servers,
-        api=program("api", "serve", "--port", str(port)),
+        apis=[program(f"api_{n}" if n else "api", "serve", "--port", str(port)) for n, port in enumerate(ports)],
         workers=[program(f"worker_{n}", *work) for n in range(workers)],
         caretaker=program("caretaker", "housekeeping"),
-        url=f"http://127.0.0.1:{port}",
+        url=f"http://127.0.0.1:{ports[0]}",
         lease_seconds=lease_seconds,
     )
 
 
-def _wait_until_it_answers(url: str) -> None:
+def wait_until_it_answers(port: int) -> None:
+    """Wait until an API is ready."""
+    url = f"http://127.0.0.1:{port}"
     deadline = time.monotonic() + _START_SECONDS
     while True:
         with contextlib.suppress(httpx2.TransportError):
