@@ -27,7 +27,8 @@ def _training(client: Client, folder: Path) -> Job:
     references, _ = write_album(folder)
     identity_id = client.identities.create("Ada").id
     client.consents.record(identity_id, **_AGREEMENT)
-    client.references.add(identity_id, references, wait_seconds=60)
+    for added in client.references.add(identity_id, references):
+        client.jobs.wait(str(added.job_id))  # for as long as a busy machine takes
     job = client.trainings.start(identity_id, preset="fast", steps=5000)
     for event in client.jobs.events(job.id):
         if event.type == "progress" and event.data["step"] >= 5:
