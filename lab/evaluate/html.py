@@ -8,7 +8,7 @@ from lab.evaluate.measuring import Measure
 
 _STYLE = """
 :root { --ink: #23231f; --quiet: #6d6d66; --rule: #dedcd5; --good: #1c6b45; --bad: #a3322a; }
-body { font: 15px/1.5 system-ui, sans-serif; max-width: 78rem; margin: 2rem auto; }
+body { font: 15px/1.5 system-ui, sans-serif; max-width: 92rem; margin: 2rem auto; }
 body { padding: 0 1.2rem; color: var(--ink); }
 h1 { font-size: 1.6rem; } h2 { font-size: 1.25rem; margin-top: 2.6rem; border-top: 1px solid var(--rule); }
 h2 { padding-top: 1.2rem; } h3 { font-size: 1rem; margin: 1.6rem 0 .4rem; }
@@ -146,7 +146,7 @@ def _trained(seconds: Mapping[str, float]) -> str:
 
 def _best(lines: Sequence[Mapping[str, Any]], key: str, measure: Measure) -> float | None:
     """Return the best mean of a column, the input's apart; None where neither way is better."""
-    means: list[float] = [line["values"][key]["mean"] for line in lines if line["row"] != "input"]
+    means = [round(float(line["values"][key]["mean"]), measure.digits) for line in lines if line["row"] != "input"]
     if measure.higher is None or len(means) < 2:
         return None
     return max(means) if measure.higher else min(means)
@@ -157,7 +157,8 @@ def _line(
 ) -> str:
     cells = [escape(line["row"])]
     for key, measure in measures.items():
-        is_best = line["row"] != "input" and line["values"][key]["mean"] == best[key]
+        mean = round(line["values"][key]["mean"], measure.digits)
+        is_best = line["row"] != "input" and mean == best[key]
         cells.append(_figure(line["values"][key], line["gains"].get(key), measure, is_best))
     cells.append("" if line["seconds"] is None else f"{line['seconds']:.2f}")
     cells += [f"{line['fallbacks']} of {line['pictures']}"] if falls else []
@@ -224,7 +225,7 @@ def _picture(picture: Mapping[str, str], kind: str) -> str:
 
 
 def _titled(measure: Measure) -> str:
-    arrow = {True: " ↑", False: " ↓", None: ""}[measure.higher]
+    arrow = {True: "\u00a0↑", False: "\u00a0↓", None: ""}[measure.higher]
     return f"{escape(measure.title)}{arrow}"
 
 

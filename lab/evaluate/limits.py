@@ -219,6 +219,7 @@ def main() -> None:
     parser.add_argument("--preset", default="fast")
     parser.add_argument("--severity", default="heavy", choices=SEVERITIES)
     parser.add_argument("--photos", type=int, default=2, help="test photos of each person")
+    parser.add_argument("--people", type=int, help="only the first of them")
     parser.add_argument("--trained", type=int, default=5, help="people for whom adapters are trained, too")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
@@ -226,7 +227,7 @@ def main() -> None:
     backbone, judge = load_backbone(arguments.bundle), FaceResJudge(arguments.judge)
     photos = list_people(arguments.data)
     manifest, _ = make_manifest({name: photos[name] for name in chosen_people(photos, "tuning")})
-    people, _ = read_people(arguments.data, manifest.limited(None, arguments.photos), backbone, "auto")
+    people, _ = read_people(arguments.data, manifest.limited(arguments.people, arguments.photos), backbone, "auto")
     studio = Studio(backbone, arguments.output / "made")
     restore, train = RestoreOptions.preset(arguments.preset), TrainOptions.preset(arguments.preset)
     rows = {
