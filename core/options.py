@@ -99,7 +99,7 @@ class RestoreOptions:
     guidance_target_share: float = 1.0  # of the references' own target
     literal_guidance: bool = False  # eq. 7 as printed, through the full VAE, at every step
     start: Start = "lq"  # the noised LQ latent, or noise alone
-    strength: float = 0.4  # share of the noise schedule that the LQ latent is noised to; from noise it is always all
+    strength: float = 0.6  # share of the noise schedule that the LQ latent is noised to; from noise it is always all
     seed: int = 0
     colour_fix: bool = True  # the input's low frequencies replace the result's
     detail_kept: float = 1.0  # how far up they do: 0 = colours only, 1 = as the input's quality allows
@@ -165,7 +165,7 @@ _RESTORE_PRESETS: dict[str, dict[str, Any]] = {
     # Every other step guided, twice as far; no CFG near the end: a fifth less time, the same likeness.
     "fast": {"guidance_every": 2, "guidance_step": 0.3, "cfg_interval": (150.0, 1000.0)},
     "balanced": {"steps": 16, "guidance_iterations": 2},
-    "best": {"steps": 24, "strength": 0.5, "guidance_iterations": 3},
+    "best": {"steps": 24, "guidance_iterations": 3},
 }
 
 
