@@ -4,7 +4,6 @@ import io
 import os
 import secrets
 import warnings
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from core.errors import ImageTooLarge, InvalidOption, UnreadableImage
 from core.photo_limits import MAX_BYTES, MAX_PIXELS, MAX_SCANS, MAX_SIDE, MIN_SIDE
-from core.stored_png import shrinks, stored_png
+from core.quick_png import quick_png
 
 # What Pillow's and libheif's decoders raise over damaged bytes.
 _BROKEN = (OSError, ValueError, SyntaxError, EOFError, RuntimeError, MemoryError, Image.DecompressionBombError)
@@ -90,13 +89,8 @@ def encode_photo(photo: Photo, format: str = "png", xmp: bytes | None = None) ->
 
 
 def pack_photo(photo: Photo) -> bytes:
-    """Encode a photograph as PNG for our own keeping: four times as quick as `encode_photo`, and a little larger."""
-    if not shrinks(photo.pixels):
-        return stored_png(photo.pixels, photo.icc_profile)
-    buffer = io.BytesIO()
-    fast = {"compress_level": 1, "compress_type": zlib.Z_RLE}  # for photos smaller too than level 1 by itself
-    Image.fromarray(photo.pixels).save(buffer, "PNG", icc_profile=photo.icc_profile, **fast)
-    return buffer.getvalue()
+    """Encode a photograph as PNG for our own keeping: far quicker than `encode_photo`, and a little larger."""
+    return quick_png(photo.pixels, photo.icc_profile)
 
 
 def xmp_in(data: bytes) -> bytes | None:
