@@ -39,6 +39,7 @@ class Settings(BaseSettings):
     bundle: str = "mini"
     accelerator_locks: Path | None = None  # shared by the workers of one machine: each of them takes one accelerator
     threads: int | None = Field(default=None, ge=1, le=1024)  # of each worker process; None: all cores but one
+    content_credentials: bool = False  # C2PA in every picture; needs the extra c2pa
     requests_per_minute: int = Field(default=600, ge=1, le=1_000_000)  # of one key
 
     @model_validator(mode="after")

@@ -21,6 +21,7 @@ class Label:
     restoration_id: str
     bundle_digest: str
     adapter_digests: Sequence[str]
+    credentials: bool = False  # C2PA too
 
 
 def labelled(photo: Photo, format: str, label: Label, picture: Literal["result", "comparison"]) -> tuple[bytes, str]:
@@ -34,4 +35,9 @@ def labelled(photo: Photo, format: str, label: Label, picture: Literal["result",
     made_at = manifests.this_second()
     claim = Claim(label.restoration_id, picture, digest, label.bundle_digest, adapters, made_at)
     token = manifests.signed(label.vault, label.tenant_id, claim)
-    return encode_photo(photo, format, provenance(label.bundle_digest, adapters, token)), digest
+    data = encode_photo(photo, format, provenance(label.bundle_digest, adapters, token))
+    if label.credentials:
+        from worker.content_credentials import with_credentials  # here: an extra, which only who wants it installs
+
+        data = with_credentials(data, format, label.vault, token)
+    return data, digest

@@ -104,7 +104,9 @@ def _publish(backbone: Backbone, one: _Ready) -> None:
         raise one.part.failure
     run, row = one.run, one.row
     after = pasted(one.photo, one.part.restored)
-    label = Label(run.parts.safe.vault, row.tenant_id, row.id, backbone.digest, _used(one))
+    parts = run.parts
+    credentials = parts.options.content_credentials
+    label = Label(parts.safe.vault, row.tenant_id, row.id, backbone.digest, _used(one), credentials)
     data, pixels_sha256 = labelled(after, row.format, label, "result")
     compared = comparison(one.photo, after, [face.evidence.box for face in one.part.restored])
     result = restorations.Result(

@@ -7,15 +7,17 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import c2pa
 import numpy as np
 import pillow_heif
 import pytest
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from core.images import Photo, xmp_in
-from core.provenance import manifest_in
+from core.images import Photo, read_photo, xmp_in
+from core.provenance import SOURCE_TYPE, manifest_in
 from store import manifests
 from store.ids import new_id
 from store.manifests import Claim
@@ -196,3 +198,32 @@ def _swapped(service: Service, owner: Tenant) -> bytes:
     texts.add_itxt("XML:com.adobe.xmp", packet.decode())
     Image.fromarray(255 - PHOTO.pixels).save(buffer, "PNG", pnginfo=texts)
     return buffer.getvalue()
+
+
+@pytest.mark.parametrize("format", ["png", "jpeg", "webp"])
+def test_content_credentials(service: Service, owner: Tenant, format: str) -> None:
+    """With the option a C2PA reader finds the file whole, the claim in it, no thumbnail; a changed byte is found."""
+    label = Label(service.parts.safe.vault, owner.id, NEVER, "a" * 64, [], credentials=True)
+    data, digest = labelled(PHOTO, format, label, "result")
+    state, told = _read_by_c2pa(data, format)
+    assert state == "Valid"
+    source, token = told["c2pa.actions.v2"]["actions"][0]["digitalSourceType"], told["idprefer.manifest"]["token"]
+    assert source == SOURCE_TYPE
+    claim = manifests.read(service.parts.safe.vault, owner.id, token)
+    assert claim is not None
+    assert claim.pixels_sha256 == digest
+    assert not [name for name in told if "thumbnail" in name]
+    assert _verdict(owner, data)["by"] == "manifest"
+    plain = labelled(PHOTO, format, replace(label, credentials=False), "result")[0]
+    assert np.array_equal(read_photo(data).pixels, read_photo(plain).pixels)
+    assert len(data) < len(plain) + 8192
+    at = data.index(b"CreatorTool")
+    assert _read_by_c2pa(data[:at] + b"X" + data[at + 1 :], format)[0] == "Invalid"
+
+
+def _read_by_c2pa(data: bytes, format: str) -> tuple[str, dict[str, Any]]:
+    """Return what a C2PA reader makes of a file: its state, and the assertions by their labels."""
+    with c2pa.Reader(f"image/{format}", io.BytesIO(data)) as reader:
+        told = json.loads(reader.json())
+    found = told["manifests"][told["active_manifest"]]["assertions"]
+    return told["validation_state"], {one["label"]: one["data"] for one in found}
