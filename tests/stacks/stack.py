@@ -34,6 +34,7 @@ from tests.worker.house import House
 from worker.supervisor import Supervisor
 
 ROOT = Path(__file__).parents[2]
+_LOOK_SECONDS = 5.0  # from one look to the next: so seldom that a job which starts at once was rung for
 Start = Callable[[ExitStack], Callable[[], None]]
 """Starts the worker, which ends with the exits at the latest; returns what tells it to end."""
 
@@ -109,7 +110,7 @@ def _settings(kind: Kind, folder: Path, exits: ExitStack) -> Settings:
 
 def _in_process(settings: Settings, choices: Choices) -> tuple[Doorbell, Start]:
     """Return a supervisor, which is the bell of its own worker process, as `serve` has it."""
-    supervisor = Supervisor(work(settings, worker_options(settings, choices)))
+    supervisor = Supervisor(work(settings, worker_options(settings, choices, _LOOK_SECONDS)))
 
     def start(exits: ExitStack) -> Callable[[], None]:
         living = exits.enter_context(ExitStack())
