@@ -7,6 +7,7 @@ through everything, the full VAE for the identity loss; in the same precision.
 from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import replace
+from typing import Any
 
 import torch
 from diffusers import DDIMScheduler
@@ -16,9 +17,18 @@ from torch import Tensor, nn
 
 from core.arcface import load_recognizer, to_arcface_frame
 from core.backbone import Backbone
+from core.degradation import degrade, draw
 from core.guidance import IdentityTarget, guided_noise
 from core.injector import Adapter, target_modules
-from core.losses import as_noise, denoising_loss, identity_loss, noised, predicted_latents, prior_loss
+from core.losses import (
+    as_noise,
+    denoising_loss,
+    identity_loss,
+    lq_started,
+    noised,
+    predicted_latents,
+    prior_loss,
+)
 from core.options import RestoreOptions, TrainOptions
 from core.precision import compute_dtype
 from core.references import Reference, face_embeddings, mean_identity
@@ -144,13 +154,17 @@ class PlainTraining:
             z = backbone.encode(self._crops[which], generator).float()
         noise = torch.randn(z.shape, generator=generator).to(z)
         t = torch.randint(scheduler.config.num_train_timesteps, (len(z),), generator=generator).to(z.device)
+        hint = None
+        if options.control:
+            hint, noise = self._as_served(which, z, noise, generator)
+            t = (t * options.strength).long()
         z_t = noised(scheduler, z, noise, t)
-        noise_pred = self._predict(z_t, t, [Prompt(self._identity, self._qualities[i]) for i in which.tolist()])
+        noise_pred = self._predict(z_t, t, [Prompt(self._identity, self._qualities[i]) for i in which.tolist()], hint)
         loss = denoising_loss(scheduler, noise_pred, noise, t, options.gamma).mean()
-        class_pred = self._predict(z_t, t, [Prompt()] * len(z))
+        class_pred = self._predict(z_t, t, [Prompt()] * len(z), hint)
         with torch.no_grad():
             self._unet.disable_adapters()
-            base_pred = self._predict(z_t, t, [Prompt()] * len(z))
+            base_pred = self._predict(z_t, t, [Prompt()] * len(z), hint)
             self._unet.enable_adapters()
         loss = loss + options.lambda_prior * prior_loss(class_pred, base_pred).mean()
         if options.identity_weight and step % options.identity_every == 0:
@@ -162,12 +176,26 @@ class PlainTraining:
         loss.backward()
         self._optimizer.step()
 
-    def _predict(self, z_t: Tensor, t: Tensor, prompts: list[Prompt]) -> Tensor:
+    @torch.no_grad()
+    def _as_served(self, which: Tensor, z: Tensor, noise: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Degrade the crops anew; return what the ControlNet sees and the noise of a start there."""
+        backbone = self._backbone
+        lq = torch.stack([degrade(x, draw(generator, None), generator) for x in self._crops[which].cpu()]).to(z.device)
+        last = backbone.scheduler.config.num_train_timesteps
+        start = torch.full((len(z),), round(self._options.strength * last) - 1, device=z.device)
+        z_lq = backbone.encode(lq.to(backbone.dtype)).float()
+        return ((lq + 1) / 2).to(backbone.dtype), lq_started(backbone.scheduler, noise, z, z_lq, start)
+
+    def _predict(self, z_t: Tensor, t: Tensor, prompts: list[Prompt], hint: Tensor | None) -> Tensor:
         backbone = self._backbone
         with self._autocast():
             y = encode_prompts(backbone, prompts).to(backbone.device, backbone.dtype)
-            added = backbone.added_conditions(y)
-            output = self._unet(z_t.to(backbone.dtype), t, y.embeds, added_cond_kwargs=added).sample
+            conditions: dict[str, Any] = {"added_cond_kwargs": backbone.added_conditions(y)}
+            z_t = z_t.to(backbone.dtype)
+            if hint is not None:
+                down, middle = backbone.controlnet(z_t, t, y.embeds, hint, return_dict=False, **conditions)
+                conditions |= {"down_block_additional_residuals": down, "mid_block_additional_residual": middle}
+            output = self._unet(z_t, t, y.embeds, **conditions).sample
         return as_noise(backbone.scheduler, output, z_t, t)
 
     def _autocast(self) -> torch.autocast:

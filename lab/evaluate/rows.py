@@ -118,7 +118,7 @@ def _ablation(train: TrainOptions, restore: RestoreOptions, severities: tuple[st
         "LoRA on all attention": {"targets": "all"},
         "the paper's losses only": {"identity_weight": 0.0},
         "prior loss as a norm": {"literal_prior_norm": True},
-        "ControlNet on while training": {"control": True},
+        "ControlNet off while training": {"control": False, "strength": 1.0},
     }
     rows = [
         _input(restore),
