@@ -22,7 +22,9 @@ td:first-child, th:first-child { background: #fff; }
 small.up { color: var(--good); } small.down { color: var(--bad); }
 .yes { color: var(--good); } .no { color: var(--bad); }
 img { max-width: 100%; height: auto; } figure { margin: 1rem 0; } figcaption { color: var(--quiet); }
-.curve img { max-width: 62rem; } .scroll { overflow-x: auto; } nav a { margin-right: 1.2rem; } p { max-width: 60rem; }
+.curve { display: inline-block; margin-right: 1rem; } .curve img { max-width: min(62rem, 100%); }
+.sheet { overflow-x: auto; } .sheet img { max-width: none; } .scroll { overflow-x: auto; }
+nav a { margin-right: 1.2rem; } p { max-width: 60rem; }
 """
 
 

@@ -36,7 +36,7 @@ from lab.judges.panel import FaceResJudge, Judge
 
 PLAIN = "as they are"
 _TWO = 2  # of the five references
-_DRAWINGS: dict[str, Drawing] = {"glasses": glasses, "heavy make-up": made_up, "head turned by 45 degrees": turned}
+_DRAWINGS: dict[str, Drawing] = {"glasses": glasses, "heavy make-up": made_up, "turned head": turned}
 _TRANSFERRED = ("glasses", "heavy make-up")  # lie where they were drawn, so that what is left of them can be measured
 _SEEN = 0.02  # of the range: a pixel counts as drawn on where it changed by more
 
