@@ -107,5 +107,7 @@ def _unused_adapters(tenant: Tenant, days: int) -> Select[Adapter]:
 
 
 def _unused_identities(tenant: Tenant, days: int) -> Select[Identity]:
+    """Return people unused for so long, locked: who is taken up at this very moment is passed by."""
     mine = (Identity.tenant_id == tenant.id, Identity.erasing_at.is_(None), Identity.erased_at.is_(None))
-    return select(Identity).where(*mine, age(Identity.last_active_at) >= days * DAY_SECONDS)
+    unused = select(Identity).where(*mine, age(Identity.last_active_at) >= days * DAY_SECONDS)
+    return unused.with_for_update(key_share=True, skip_locked=True)
