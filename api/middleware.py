@@ -16,7 +16,10 @@ from api.metrics import Metrics, route_of
 
 log = structlog.get_logger(__name__)
 _REQUEST_ID = re.compile(r"[A-Za-z0-9_.-]{1,64}")
-_ENDING = "got a request that was not answered when this process had to end, wanted it answered; send it again"
+_ENDING = (
+    "got a request that was not answered when this process had to end, wanted it answered; it may have taken effect: "
+    "send it again with the same Idempotency-Key, or look first"
+)
 _CONTENT_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; connect-src 'self'; "
     "font-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -50,8 +53,9 @@ class Envelope:
             with bound_contextvars(request_id=scope["request_id"]):
                 await self.app(scope, receive, answer.send)
         except asyncio.CancelledError:  # the server ends, and this took longer than its grace
-            if answer.status == 0:
-                await problem(Request(scope), Refusal("unavailable", _ENDING))(scope, receive, answer.send)
+            if answer.status:
+                raise
+            await problem(Request(scope), Refusal("unavailable", _ENDING))(scope, receive, answer.send)
         except Exception as error:  # noqa: BLE001 -- the boundary: a bug becomes a problem, and is logged
             response = broken(Request(scope), error)
             if answer.status == 0:

@@ -50,11 +50,10 @@ class Admin:
 
     def retention(self, tenant_id: str, days: Mapping[str, int | None]) -> None:
         """Change for how long a tenant's things are kept, where that is asked for, and print it."""
-        with self._session() as session:
+        logs.set_up(self._settings)  # what is written into the audit log is a line on stderr too
+        with self._session("ledger", tenant_id=tenant_id) as session:
             told = _fields(operators.change(session, tenant_id, **days), _SCHEDULE)
-        if days:
-            logs.set_up(self._settings)  # what is written into the audit log is a line on stderr too
-            with self._session("ledger", tenant_id=tenant_id) as session:
+            if days:
                 kept = {name: told[name] for name in operators.SCHEDULE}
                 audit.record(session, tenant_id, "operator", "tenant.retention_changed", tenant_id, **kept)
         self._show([told], _SCHEDULE)

@@ -33,6 +33,7 @@ from lab.judges.panel import load_judges
 
 _ROOT = Path(__file__).parent.parent
 _OPENINGS = _ROOT / "docs" / "results" / "openings.md"
+_PATHS = ("--dataset", "--bundle", "--report", "--judge-weights", "--labels", "--results", "--write-inputs")
 
 
 @dataclass(frozen=True)
@@ -210,7 +211,7 @@ def _about(
     choices: Choices, manifest: Manifest, backbone: Backbone, commit: str, people: Sequence[EvaluatedPerson]
 ) -> About:
     return About(
-        command=shlex.join(["idprefer", *sys.argv[1:]]),
+        command=shlex.join(["idprefer", *(_without_folders(sys.argv[1:]) if choices.publishable else sys.argv[1:])]),
         commit=commit,
         bundle=backbone.name,
         bundle_digest=backbone.digest,
@@ -223,6 +224,20 @@ def _about(
         photos=_photos(people),
         date=_today(),
     )
+
+
+def _without_folders(arguments: Sequence[str]) -> list[str]:
+    """Return a command line with a word for each path: a report that may be published tells nobody's folders."""
+    shown, hide = [], False
+    for argument in arguments:
+        name, has_value, _ = argument.partition("=")
+        if hide:
+            argument = "PATH"
+        elif name in _PATHS and has_value:
+            argument = f"{name}=PATH"
+        hide = name in _PATHS and not has_value and not hide
+        shown.append(argument)
+    return shown
 
 
 def _photos(people: Sequence[EvaluatedPerson]) -> str:

@@ -19,6 +19,7 @@ from core.quick_png import quick_png
 
 # What Pillow's and libheif's decoders raise over damaged bytes.
 _BROKEN = (OSError, ValueError, SyntaxError, EOFError, RuntimeError, MemoryError, Image.DecompressionBombError)
+_XMP_KEYWORD = "XML:com.adobe.xmp"
 FORMATS = ("JPEG", "PNG", "WEBP", "HEIF")
 _ENCODERS: dict[str, tuple[str, dict[str, Any]]] = {
     "png": ("PNG", {}),
@@ -99,9 +100,24 @@ def xmp_in(data: bytes) -> bytes | None:
         with warnings.catch_warnings(), Image.open(io.BytesIO(data), formats=FORMATS) as image:
             warnings.simplefilter("ignore")
             packet = image.info.get("xmp")
+            if packet is None and image.format == "PNG":
+                packet = _text_behind_the_pixels(data)
     except _BROKEN:
         return None
     return packet if isinstance(packet, bytes) else None
+
+
+def _text_behind_the_pixels(png: bytes) -> bytes | None:
+    """Return the XMP packet of a PNG whose text comes last, as some programs write it: Pillow would decode it all."""
+    at = len(b"\x89PNG\r\n\x1a\n")
+    while at + 8 <= len(png):
+        length, kind = int.from_bytes(png[at : at + 4]), png[at + 4 : at + 8]
+        chunk = png[at + 8 : at + 8 + length] if kind == b"iTXt" else b""
+        keyword, _, rest = chunk.partition(b"\0")
+        if keyword == _XMP_KEYWORD.encode() and rest[:2] == b"\0\0":  # not packed
+            return rest[2:].split(b"\0", 2)[-1]
+        at += 12 + length
+    return None
 
 
 def write_atomically(path: Path, data: bytes) -> None:
@@ -124,7 +140,7 @@ def _with_xmp(encoder: str, xmp: bytes) -> dict[str, Any]:
     if encoder != "PNG":
         return {"xmp": xmp}
     chunks = PngInfo()
-    chunks.add_itxt("XML:com.adobe.xmp", xmp.decode())
+    chunks.add_itxt(_XMP_KEYWORD, xmp.decode())
     return {"pnginfo": chunks}
 
 

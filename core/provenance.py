@@ -1,6 +1,7 @@
 """What every restored picture says about itself: that a trained model made part of it, and which one; torch-free.
 
-An XMP packet in the words of the IPTC, which catalogues, agencies and browsers read. No name, no date, no thumbnail.
+An XMP packet in the words of the IPTC, which catalogues, agencies and browsers read. No name, no thumbnail; a date
+in the signed part only.
 """
 
 import re

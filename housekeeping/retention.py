@@ -33,9 +33,12 @@ def tidy(parts: Parts) -> None:
         retention.tidy(session)
         tenant_ids = queries.tenant_ids(session)
     for tenant_id in tenant_ids:
-        with parts.database.transaction(tenant_id) as session:
-            retention.tidy_tenant(session, tenant_id)
-        enforce_schedule(parts, tenant_id)
+        try:
+            with parts.database.transaction(tenant_id) as session:
+                retention.tidy_tenant(session, tenant_id)
+            enforce_schedule(parts, tenant_id)
+        except Exception:  # one tenant's trouble is not to keep the others' things for longer than promised
+            log.exception("tenant_not_tidied", tenant_id=tenant_id)
 
 
 def enforce_schedule(parts: Parts, tenant_id: str) -> int:

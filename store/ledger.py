@@ -226,8 +226,10 @@ def _swept_values(session: Session, job: Job) -> dict[str, Any]:
         return {"state": "expired", "finished_at": now(), "error": error}
     if job.state == "canceling":
         return {"state": "canceled", "finished_at": now(), "lease_until": None}
-    strikes = job.strikes if _alive(session, job) else 1 if job.checkpoint_epoch == job.lease_epoch else job.strikes + 1
-    blame = {"strikes": strikes, "strike_epoch": job.lease_epoch, "lease_until": None, "worker_id": None}
+    strikes, epoch = job.strikes, job.strike_epoch
+    if not _alive(session, job):
+        strikes, epoch = 1 if job.checkpoint_epoch == job.lease_epoch else job.strikes + 1, job.lease_epoch
+    blame = {"strikes": strikes, "strike_epoch": epoch, "lease_until": None, "worker_id": None}
     if strikes < STRIKES:
         return {**blame, "state": "queued", "not_before": now(0.0 if strikes == job.strikes else strikes - 1)}
     detail = f"got {strikes} workers that stopped without a word while they ran this; wanted one that ends it; retry it"

@@ -86,7 +86,7 @@ def _is_by(key: Ed25519PrivateKey, payload: bytes, signature: bytes) -> bool:
 
 
 def _mark(secret: bytes, tenant_id: str, restoration_id: str) -> str:
-    """Return what marks a result as a tenant's, to nobody else: two results of one tenant have nothing in common."""
+    """Return what marks a result as a tenant's, to nobody else: no two of a tenant's marks are alike."""
     return hmac.new(secret, f"{tenant_id}\0{restoration_id}".encode(), hashlib.sha256).hexdigest()[:32]
 
 

@@ -50,7 +50,8 @@ def expire(session: Session, tenant_id: str, row_id: str) -> None:
 def retire(session: Session, tenant_id: str, identity_id: str) -> None:
     """Erase a person whose things have not been used for their retention; else look again when that may be so."""
     mine = (Identity.tenant_id == tenant_id, Identity.id == identity_id)
-    row = session.scalars(select(Identity).where(*mine)).one_or_none()
+    locked = select(Identity).where(*mine).with_for_update(key_share=True)  # who is taken up meanwhile is not erased
+    row = session.scalars(locked).one_or_none()
     if row is None or row.retention_seconds is None or row.erasing_at is not None:
         return
     idle = session.scalar(select(age(Identity.last_active_at)).where(*mine)) or 0.0

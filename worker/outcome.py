@@ -55,7 +55,8 @@ def settle(run: Run, error: Exception) -> None:
         run.parts.heart.owe(run.lease)  # perhaps only by this process's clock, while the database was away
     except SQLAlchemyError as failure:
         log.warning("outcome_not_written", job_id=run.lease.job_id, error=str(failure))
-        run.parts.heart.owe(run.lease)
+        if run.claim.attempt < _ATTEMPTS:  # what fails each time runs out of its lease, and into strikes
+            run.parts.heart.owe(run.lease)
     finally:
         run.parts.heart.let_go(run.held)
 

@@ -69,6 +69,18 @@ def test_a_manifest_as_other_programs_write_it() -> None:
         provenance(BUNDLE, [], 'a" onload="')
 
 
+def test_a_packet_behind_the_pixels() -> None:
+    """Some programs write a PNG's text last: it is found there too."""
+    data = encode_photo(PHOTO, "png", provenance(BUNDLE))
+    start = data.index(b"iTXt") - 4
+    end = start + 12 + int.from_bytes(data[start : start + 4])
+    last = data.index(b"IEND") - 4
+    moved = data[:start] + data[end:last] + data[start:end] + data[last:]
+    assert np.array_equal(read_photo(moved).pixels, PHOTO.pixels)
+    assert xmp_in(data) is not None
+    assert xmp_in(moved) == xmp_in(data)
+
+
 def test_no_picture_has_no_packet() -> None:
     """Bytes that are no image have none, and break nothing."""
     assert xmp_in(b"no image") is None

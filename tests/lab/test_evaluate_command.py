@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from cli import evaluate
 from cli.app import main
 from core import options
 from tests.lab.evaluated_people import write_people
@@ -140,3 +141,10 @@ def test_openings_are_recorded(
     last = (root / "openings.md").read_text().splitlines()[-1]
     assert "proof-1 (" in last
     assert last.endswith("| main (fast) | the proof |")
+
+
+def test_a_published_command_names_no_folder() -> None:
+    """Whatever way a path is given, a word stands for it; the rest is as it was typed."""
+    given = ["evaluate", "--dataset", "/home/zoe/aunts", "--results=other=/mnt/x", "--labels", "l.json", "--seed", "3"]
+    shown = ["evaluate", "--dataset", "PATH", "--results=PATH", "--labels", "PATH", "--seed", "3"]
+    assert evaluate._without_folders(given) == shown

@@ -171,6 +171,25 @@ def test_a_worker_that_lives_is_not_to_blame(archive: Archive) -> None:
     assert archive.job(tenant, job_id).strikes == 0
 
 
+def test_a_strike_is_forgiven_to_whom_it_was_given(archive: Archive) -> None:
+    """A later worker that was merely slow takes back no strike that an earlier one's silence gave."""
+    tenant = archive.tenant()
+    job_id = archive.training(tenant, archive.person(tenant))
+    archive.claim()
+    _silence(archive)
+    _lose(archive, job_id, tenant)
+    _sweep(archive)
+    _requeued_now(archive)
+    slow = archive.claim()[0].lease
+    _lose(archive, job_id, tenant)
+    with archive.of(None) as session:
+        workers.beat(session, archive.worker_id, "busy")
+    _sweep(archive)
+    with archive.of(None) as session:
+        assert ledger.heartbeat(session, [slow]) == {job_id: "lost"}
+    assert archive.job(tenant, job_id).strikes == 1
+
+
 def test_a_released_job_waits_again_unharmed(archive: Archive) -> None:
     """A worker that is drained gives its job back without a strike."""
     tenant = archive.tenant()
