@@ -7,6 +7,8 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 # Two processes of four threads are slower than two of one; `make test THREADS=8` on a large machine.
 THREADS ?= 1
+# Most tests wait for processes of their own, so that two at a time take half as long.
+WORKERS ?= 2
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export OMP_NUM_THREADS ?= $(THREADS)
 
@@ -21,7 +23,7 @@ demo: $(STAMP) ## personalize on two portraits, restore a third one in a whole p
 	$(BIN)/idprefer demo
 
 test: $(STAMP) ## the tests, as CI runs them: at most 5 minutes on two cores
-	$(BIN)/pytest
+	$(BIN)/pytest -n $(WORKERS) --dist worksteal
 
 prove: $(STAMP) ## the long evidence; goes on where it was stopped
 	$(BIN)/pytest -m prove
