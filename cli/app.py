@@ -221,6 +221,7 @@ def evaluate(
         list[str] | None, typer.Option("--set", help="train.NAME=VALUE or restore.NAME=VALUE, over the preset's.")
     ] = None,
     open_sealed: Annotated[str | None, typer.Option(help="Why the sealed people are looked at: recorded.")] = None,
+    jobs: Annotated[int, typer.Option(min=1, help="Processes beside each other; the cores are shared out.")] = 1,
     seed: Seed = 0,
     device: Device = "auto",
     as_json: AsJson = False,
@@ -231,7 +232,7 @@ def evaluate(
     choices = evaluate.Choices(
         dataset, people, protocol, bundle, preset, limit_people, photos, severity, judges, judge_weights,
         evaluate.checked_frame(frame), labels, tuple(results or ()), publishable, write_inputs, tuple(changes or ()),
-        open_sealed, seed, device,
+        open_sealed, seed, device, jobs,
     )  # fmt: skip
     evaluate.run(choices, report, as_json)
 

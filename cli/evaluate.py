@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, cast, get_args
 
@@ -29,6 +30,7 @@ from lab.evaluate.report import About, Evaluation, write_report
 from lab.evaluate.restoring import Report, Studio, write_inputs
 from lab.evaluate.rows import Table, tables, with_others
 from lab.evaluate.run import evaluated, face_count, judge_panel
+from lab.evaluate.shares import make_in_shares
 from lab.judges.panel import load_judges
 
 _ROOT = Path(__file__).parent.parent
@@ -59,6 +61,7 @@ class Choices:
     open_sealed: str | None  # why the sealed people are looked at
     seed: int
     device: str
+    jobs: int  # processes that make pictures
 
 
 def checked_frame(frame: str) -> Frame:
@@ -90,6 +93,9 @@ def run(choices: Choices, folder: Path, as_json: bool) -> None:
         return
     panel = judge_panel(judges, _tuning_people(choices, backbone) or people)
     # 3. pictures and figures
+    if choices.jobs > 1:
+        with _progress(console, face_count(wanted, people)) as report:
+            make_in_shares(partial(_prepared, choices), folder / "made", choices.jobs, report)
     with _progress(console, face_count(wanted, people)) as report:
         studio = Studio(backbone, folder / "made", report)
         done = tuple(evaluated(studio, table, people, judges, perceptual) for table in wanted)
@@ -112,6 +118,12 @@ def run(choices: Choices, folder: Path, as_json: bool) -> None:
         typer.echo(json.dumps(told, indent=2))
     else:
         _print(console, told, written)
+
+
+def _prepared(choices: Choices) -> tuple[Backbone, list[Table], list[EvaluatedPerson]]:
+    """Return what a process needs to make pictures."""
+    backbone = bundles.load(choices.bundle, choices.device)
+    return backbone, _tables(choices), _read(choices, _manifest(choices)[0], backbone)[0]
 
 
 def _tables(choices: Choices) -> list[Table]:

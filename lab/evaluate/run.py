@@ -74,12 +74,12 @@ def evaluated(
     seconds: dict[str, list[float]] = {}
     for i, person in enumerate(people):
         other = people[(i + 1) % len(people)]
-        for row in _rows(table, people):
+        for row in rows_of(table, people):
             pictures = studio.pictures(row, person, other, table.inputs)
             measurements += measured(row.name, person, pictures, judges, perceptual)
             if row.who == "own" and (took := studio.training_seconds(row, person)) is not None:
                 seconds.setdefault(row.name, []).append(took)
-    names = [row.name for row in _rows(table, people)]
+    names = [row.name for row in rows_of(table, people)]
     return MeasuredTable(
         table,
         tuple(measurements),
@@ -110,6 +110,6 @@ def breakdowns(
     return {name: table for name, table in tables.items() if table}
 
 
-def _rows(table: Table, people: Sequence[EvaluatedPerson]) -> list[Row]:
+def rows_of(table: Table, people: Sequence[EvaluatedPerson]) -> list[Row]:
     """Return the table's rows; another person's adapter needs another person."""
     return [row for row in table.rows if row.who != "other" or len(people) > 1]

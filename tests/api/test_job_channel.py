@@ -158,6 +158,8 @@ def test_progress_is_looked_for(archive: Archive, job: tuple[str, str]) -> None:
                 before = await asyncio.wait_for(watch.change(), 5)
                 await asyncio.to_thread(report)
                 after = await asyncio.wait_for(watch.change(), 5)
+        assert before is not None
+        assert after is not None
         return after.sequence - before.sequence
 
     assert asyncio.run(story()) == 1

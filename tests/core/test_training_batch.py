@@ -37,6 +37,7 @@ def test_as_served(backbone: Backbone, references: list[Reference]) -> None:
     assert encoded.degraded is not None
     options = TrainOptions(batch_size=16, control=True, strength=0.4)
     batch = draw_batch(encoded, backbone.scheduler, options, generator)
+    assert batch.hint is not None
     assert torch.equal(batch.hint, encoded.degraded.hints[batch.which, batch.version])
     z = predicted_latents(backbone.scheduler, batch.z_t, batch.noise, batch.t)
     means, stds = (values[batch.which, batch.version] for values in (encoded.means, encoded.stds))

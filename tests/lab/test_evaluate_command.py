@@ -81,6 +81,28 @@ def test_tables_are_printed(people: Path, bundle: Path, tmp_path: Path, capsys: 
         assert words in shown
 
 
+@pytest.mark.prove
+def test_processes_share_the_people(
+    people: Path, bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Two processes make the same pictures as one, and nothing is left to make after them.
+
+    They know the presets as they are, not as this module shortens one of them.
+    """
+    common = ("--dataset", people, "--bundle", bundle, "--severity", "medium", "--judges", "gate")
+    short = [
+        argument for name in ("train.steps=1", "train.batch_size=1", "restore.steps=2") for argument in ("--set", name)
+    ]
+    _run(*common, *short, "--report", tmp_path / "one", "--json")
+    alone = json.loads(capsys.readouterr().out)
+    with monkeypatch.context() as nothing_left:
+        nothing_left.setattr("lab.evaluate.restoring.Studio._restored", None)
+        _run(*common, *short, "--report", tmp_path / "two", "--json", "--jobs", 2)
+    shared = json.loads(capsys.readouterr().out)
+    values = [[line["values"] for line in told["tables"][0]["lines"]] for told in (alone, shared)]
+    assert values[0] == values[1]
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
