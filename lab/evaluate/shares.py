@@ -1,6 +1,6 @@
-"""An evaluation's pictures made by several processes, each for people of its own.
+"""An evaluation's pictures made by several processes, each for people of its own: for machines of many cores.
 
-A training of so small a network gains little from a second core; two trainings beside each other gain almost twice.
+One small network cannot use many cores. Where two cores are one core's two threads, little is gained.
 """
 
 import multiprocessing
