@@ -33,6 +33,7 @@ from core.tokens import IdentityProjection, PromptEmbeds, encode_prompt
 
 MANIFEST = "bundle.json"
 CLASS_PROMPT = "class_prompt.safetensors"  # the cached embeds of y*
+_TOKEN_LEARNING_RATE = 5e-4  # where a bundle says nothing
 # An adapter fits every bundle that shares these: another ControlNet over the same UNet may be plugged in.
 _BASE_PARTS = ("unet/", "text_encoder/", "text_encoder_2/", "tokenizer/", "tokenizer_2/")
 
@@ -76,6 +77,14 @@ class Backbone:
     def base_digest(self) -> str:
         """Return the SHA-256 over UNet, text encoders and tokenizers: what an adapter is bound to."""
         return files_digest({k: v for k, v in self.manifest["files"].items() if k.startswith(_BASE_PARTS)})
+
+    @property
+    def token_learning_rate(self) -> float:
+        """Return the rate at which [V] and Q_i learn well: it follows from how large the vectors are that they become.
+
+        CLIP's vectors are of RMS 0.015; where an identity projection puts larger ones, a bundle says so.
+        """
+        return float(self.manifest.get("training", {}).get("token_learning_rate", _TOKEN_LEARNING_RATE))
 
     @cached_property
     def detector(self) -> FaceDetector:

@@ -125,10 +125,11 @@ class _Training:
         # 2. the parameters: nothing else is ever changed
         self.lora = new_lora(backbone.unet, options.targets, options.rank, generator)
         self._tokens = self._first_tokens(generator)
+        token_rate = options.token_learning_rate or backbone.token_learning_rate
         self._optimizer = torch.optim.Adam(
             [
                 {"params": list(self.lora.values()), "peak": options.learning_rate},
-                {"params": list(self._tokens.values()), "peak": options.token_learning_rate},
+                {"params": list(self._tokens.values()), "peak": token_rate},
             ],
             betas=(0.9, 0.99),
         )

@@ -136,8 +136,9 @@ class PlainTraining:
         self._identity, *self._qualities = (_learning(vectors) for vectors in (identity, *qualities))
         tokens = [v for vectors in (self._identity, *self._qualities) for v in (vectors.first, vectors.second)]
         lora = [p for p in self._unet.parameters() if p.requires_grad]
+        rate = options.token_learning_rate or backbone.token_learning_rate
         self._optimizer = torch.optim.Adam(
-            [{"params": lora, "lr": options.learning_rate}, {"params": tokens, "lr": options.token_learning_rate}]
+            [{"params": lora, "lr": options.learning_rate}, {"params": tokens, "lr": rate}]
         )
 
     def run(self) -> None:

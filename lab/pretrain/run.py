@@ -45,6 +45,7 @@ ABOUT_MINI = {
     "name": "mini",
     "about": "the embedded default: SDXL's classes at 128 px, trained from scratch on a few thousand portraits",
     "resolution": 128,
+    "training": {"token_learning_rate": 2e-2},
     "licences": {
         "weights": "Apache-2.0",
         "recognizers": "Apache-2.0; trained on LFW too, a research benchmark: see README.md beside this file",

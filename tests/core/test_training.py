@@ -98,6 +98,17 @@ def test_identity_starts_from_the_projection(backbone: Backbone, references: lis
     torch.testing.assert_close(adapter.identity.second, wanted.second, atol=1e-6, rtol=0)
 
 
+def test_tokens_learn_at_the_bundles_rate(backbone: Backbone, references: list[Reference]) -> None:
+    """Unless an option says otherwise, a bundle's manifest says how far a step moves [V]: the first by a tenth of it."""
+    one_step = replace(SHORT, steps=1, pivot=1.0)
+    at_rest = project_identity(backbone, trained(backbone, references[:1], one_step)[0].references[0])
+    for rate in (1e-2, 1e-3):
+        told = replace(backbone, manifest=backbone.manifest | {"training": {"token_learning_rate": rate}})
+        adapter, *_ = trained(told, references[:1], one_step)
+        moved = (adapter.identity.first - at_rest.first).abs().max()
+        assert float(moved) == pytest.approx(rate / 10, rel=0.02)  # Adam's first step, in the warm-up
+
+
 def test_identity_starts_from_a_word_without_a_projection(backbone: Backbone, references: list[Reference]) -> None:
     """A bundle without identity projection trains as well."""
     adapter, *_ = trained(replace(backbone, identity_projection=None), references, replace(SHORT, steps=1))
