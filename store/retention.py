@@ -30,13 +30,14 @@ CHECKPOINT_SECONDS = 7 * 86_400.0
 def expire(session: Session, tenant_id: str, row_id: str) -> None:
     """Delete a restoration or an upload whose time is over; else look again when it may be."""
     key = {"tenant_id": tenant_id, "id": row_id}
+    lock = {"key_share": True}  # the tenant's schedule may be at it too
     if kind_of(row_id) == "upl":
-        upload = session.get(Upload, key)
+        upload = session.get(Upload, key, with_for_update=lock)
         if upload is not None and upload.removed_at is None:
             uploads.remove(session, upload)
             audit.record(session, tenant_id, "housekeeping", "upload.expired", row_id, reason="retention")
         return
-    restoration = session.get(Restoration, key)
+    restoration = session.get(Restoration, key, with_for_update=lock)
     if restoration is None or restoration.removed_at is not None:
         return
     left = _seconds_left(session, restoration)

@@ -72,7 +72,8 @@ def _removed(session: Session, tenant: Tenant) -> Iterator[tuple[str, str]]:
 
 
 def _some(session: Session, found: Select[Row]) -> list[Row]:
-    return list(session.scalars(found.limit(_AT_ONCE)).all())
+    """Return some of what was found, locked: what somebody else is at is passed by, and has one event, not two."""
+    return list(session.scalars(found.limit(_AT_ONCE).with_for_update(key_share=True, skip_locked=True)).all())
 
 
 def _over(tenant: Tenant, model: type[Passing], over: ColumnElement[bool]) -> Select[Passing]:
@@ -107,7 +108,6 @@ def _unused_adapters(tenant: Tenant, days: int) -> Select[Adapter]:
 
 
 def _unused_identities(tenant: Tenant, days: int) -> Select[Identity]:
-    """Return people unused for so long, locked: who is taken up at this very moment is passed by."""
+    """Return people unused for so long; who is taken up at this very moment is locked, and so passed by."""
     mine = (Identity.tenant_id == tenant.id, Identity.erasing_at.is_(None), Identity.erased_at.is_(None))
-    unused = select(Identity).where(*mine, age(Identity.last_active_at) >= days * DAY_SECONDS)
-    return unused.with_for_update(key_share=True, skip_locked=True)
+    return select(Identity).where(*mine, age(Identity.last_active_at) >= days * DAY_SECONDS)

@@ -1,9 +1,12 @@
 """Retention: what is over goes, what no row knows is found, what is old is tidied."""
 
+from collections.abc import Callable
+from threading import Thread
 from typing import Any
 
 import pytest
 from sqlalchemy import select, update
+from sqlalchemy.orm import Session
 
 from store import ids, ledger, operators, outbox, people, retention, schedules, uploads, workers
 from store.columns import now
@@ -223,6 +226,34 @@ def test_uploads_by_the_schedule(archive: Archive) -> None:
     assert _scheduled(archive, tenant, uploads_days=4) == 0
     assert _scheduled(archive, tenant, uploads_days=2) == 1
     assert archive.row(Upload, tenant, row.id).blob is None
+    assert _expired(archive, tenant) == [("upload.expired", row.id)]
+
+
+@pytest.mark.parametrize("first", ["the schedule", "the errand"])
+def test_two_at_one_upload_leave_one_event(archive: Archive, first: str) -> None:
+    """An errand and the schedule, both at an upload that is over: who comes second finds it gone."""
+    tenant = archive.tenant(uploads_days=1)
+    with archive.api.transaction(tenant) as session:
+        row = uploads.add(session, archive.safe, tenant, picture("sent ahead"))
+    _age(archive, tenant, Upload, created_at=now(-2 * 86_400))
+
+    def enforce(session: Session) -> None:
+        schedules.enforce(session, tenant)
+
+    def expire(session: Session) -> None:
+        retention.expire(session, tenant, row.id)
+
+    def in_turn(do: Callable[[Session], None]) -> None:
+        with archive.of(tenant) as session:
+            do(session)
+
+    one, other = (enforce, expire) if first == "the schedule" else (expire, enforce)
+    with archive.of(tenant) as session:
+        one(session)
+        second = Thread(target=in_turn, args=(other,))
+        second.start()
+        second.join(0.3)  # as far as it comes while the first has not committed
+    second.join()
     assert _expired(archive, tenant) == [("upload.expired", row.id)]
 
 
