@@ -99,7 +99,7 @@ def test_identity_starts_from_the_projection(backbone: Backbone, references: lis
 
 
 def test_tokens_learn_at_the_bundles_rate(backbone: Backbone, references: list[Reference]) -> None:
-    """Unless an option says otherwise, a bundle's manifest says how far a step moves [V]: the first by a tenth of it."""
+    """Unless an option says otherwise, a bundle says how far a step moves [V]: the first by a tenth of it."""
     one_step = replace(SHORT, steps=1, pivot=1.0)
     at_rest = project_identity(backbone, trained(backbone, references[:1], one_step)[0].references[0])
     for rate in (1e-2, 1e-3):
