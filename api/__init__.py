@@ -2,6 +2,6 @@
 
 import gc
 
-# Importing makes many objects, nearly all of which stay: looking for garbage among them every 700 new ones, Python's
-# default, is a tenth of the time it takes, and later a pause in the middle of requests.
+# Set here, before anything is imported: importing makes many objects, nearly all of which stay, and looking for garbage
+# among them every 700 new ones, Python's default, is a tenth of the time it takes.
 gc.set_threshold(50_000, 20, 20)

@@ -30,7 +30,7 @@ from lab.evaluate.report import About, Evaluation, write_report
 from lab.evaluate.restoring import Report, Studio, write_inputs
 from lab.evaluate.rows import Table, tables, with_others
 from lab.evaluate.run import evaluated, face_count, judge_panel
-from lab.evaluate.shares import make_in_shares
+from lab.evaluate.shares import Prepared, make_in_shares
 from lab.judges.panel import load_judges
 
 _ROOT = Path(__file__).parent.parent
@@ -95,7 +95,7 @@ def run(choices: Choices, folder: Path, as_json: bool) -> None:
     # 3. pictures and figures
     if choices.jobs > 1:
         with _progress(console, face_count(wanted, people)) as report:
-            make_in_shares(partial(_prepared, choices), folder / "made", choices.jobs, report)
+            make_in_shares(partial(_prepared, choices), len(people), folder / "made", choices.jobs, report)
     with _progress(console, face_count(wanted, people)) as report:
         studio = Studio(backbone, folder / "made", report)
         done = tuple(evaluated(studio, table, people, judges, perceptual) for table in wanted)
@@ -120,10 +120,10 @@ def run(choices: Choices, folder: Path, as_json: bool) -> None:
         _print(console, told, written)
 
 
-def _prepared(choices: Choices) -> tuple[Backbone, list[Table], list[EvaluatedPerson]]:
+def _prepared(choices: Choices) -> Prepared:
     """Return what a process needs to make pictures."""
     backbone = bundles.load(choices.bundle, choices.device)
-    return backbone, _tables(choices), _read(choices, _manifest(choices)[0], backbone)[0]
+    return Prepared(backbone, _tables(choices), _read(choices, _manifest(choices)[0], backbone)[0])
 
 
 def _tables(choices: Choices) -> list[Table]:

@@ -80,10 +80,7 @@ class Backbone:
 
     @property
     def token_learning_rate(self) -> float:
-        """Return the rate at which [V] and Q_i learn well: it follows from how large the vectors are that they become.
-
-        CLIP's vectors are of RMS 0.015; where an identity projection puts larger ones, a bundle says so.
-        """
+        """Return the rate at which [V] learns well, and the Q_i beside it: a bundle whose [V] is large says so."""
         return float(self.manifest.get("training", {}).get("token_learning_rate", _TOKEN_LEARNING_RATE))
 
     @cached_property
@@ -260,6 +257,10 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         raise DamagedBundle(f"{path} is no JSON ({error}); fetch or build the bundle again") from error
     if not isinstance(manifest, dict) or not isinstance(manifest.get("files"), dict) or "name" not in manifest:
         raise DamagedBundle(f"{path} lacks `name` or `files`; fetch or build the bundle again")
+    training = manifest.get("training", {})
+    rate = training.get("token_learning_rate", _TOKEN_LEARNING_RATE) if isinstance(training, dict) else None
+    if not isinstance(rate, float) or not 1e-7 <= rate <= 1:
+        raise DamagedBundle(f"got `training` {training!r} in {path}, wanted a token_learning_rate from 1e-7 to 1")
     return manifest
 
 

@@ -158,8 +158,8 @@ class RestoreOptions:
 
 
 # As restoring will meet it: with the ControlNet, from as far up the noise schedule, begun at an LQ latent; and mostly
-# by the identity loss, in small steps: larger ones learn the references' pixels (decision 0013). The defaults above are
-# the paper's own recipe.
+# by the identity loss, in small steps: larger ones cost likeness and PSNR (decision 0013). The defaults above are the
+# paper's own recipe.
 _AS_SERVED = {"control": True, "strength": 0.6, "learning_rate": 2e-4, "identity_weight": 4.0}
 _TRAIN_PRESETS: dict[str, dict[str, Any]] = {
     "fast": _AS_SERVED,

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import torch
@@ -56,9 +56,15 @@ def unpack_state(data: bytes) -> TrainState:
         raise InvalidOption(f"got bytes that are no checkpoint ({error}), wanted a whole one; start anew") from error
 
 
+def settled(options: TrainOptions, backbone: Backbone) -> TrainOptions:
+    """Return the options with what they leave to the bundle."""
+    return replace(options, token_learning_rate=options.token_learning_rate or backbone.token_learning_rate)
+
+
 def fingerprint(backbone: Backbone, references: Sequence[Reference], options: TrainOptions) -> str:
     """Return a SHA-256 over all that decides how a training goes."""
-    digest = hashlib.sha256(f"{backbone.digest} {json.dumps(options.as_dict(), sort_keys=True)}".encode())
+    chosen = json.dumps(settled(options, backbone).as_dict(), sort_keys=True)
+    digest = hashlib.sha256(f"{backbone.digest} {chosen}".encode())
     for reference in references:
         digest.update(reference.crop.detach().cpu().float().contiguous().numpy().tobytes())
         digest.update(f"{reference.quality.score!r} {reference.quality.words!r}".encode())

@@ -43,7 +43,7 @@ from core.tokens import (
     project_identity,
     word_vectors,
 )
-from core.train_state import TrainState, check_resumable, dtype_named, fingerprint
+from core.train_state import TrainState, check_resumable, dtype_named, fingerprint, settled
 from core.training_batch import Batch, draw_batch
 from core.unet_split import Halfway, decode_half, encode_half
 
@@ -111,6 +111,7 @@ class _Training:
         self, backbone: Backbone, references: Sequence[Reference], options: TrainOptions, resume: TrainState | None
     ) -> None:
         check_references(references, backbone.resolution)
+        options = settled(options, backbone)
         self._backbone, self._references, self._options = backbone, references, options
         scores = [r.quality.score for r in references]
         self._held_out = None if options.early_stop is None else held_out_reference(scores)
@@ -125,14 +126,11 @@ class _Training:
         # 2. the parameters: nothing else is ever changed
         self.lora = new_lora(backbone.unet, options.targets, options.rank, generator)
         self._tokens = self._first_tokens(generator)
-        token_rate = options.token_learning_rate or backbone.token_learning_rate
-        self._optimizer = torch.optim.Adam(
-            [
-                {"params": list(self.lora.values()), "peak": options.learning_rate},
-                {"params": list(self._tokens.values()), "peak": token_rate},
-            ],
-            betas=(0.9, 0.99),
-        )
+        groups: list[dict[str, Any]] = [
+            {"params": list(self.lora.values()), "peak": options.learning_rate},
+            {"params": list(self._tokens.values()), "peak": options.token_learning_rate},
+        ]
+        self._optimizer = torch.optim.Adam(groups, betas=(0.9, 0.99))
         # 3. where it stands
         self._fingerprint = fingerprint(backbone, references, options)
         self._compute_dtype = compute_dtype(backbone.device.type)

@@ -7,7 +7,7 @@ log, receipts and tombstones are no part of it: they are kept.
 from collections.abc import Iterator
 from typing import TypeVar
 
-from sqlalchemy import ColumnElement, Select, exists, or_, select, update
+from sqlalchemy import ColumnElement, Select, and_, exists, or_, select, update
 from sqlalchemy.orm import Session
 
 from store import adapters, audit, erasures, references, restorations, uploads
@@ -51,7 +51,7 @@ def _expire_by(
 
 def _removed(session: Session, tenant: Tenant) -> Iterator[tuple[str, str]]:
     """Delete what is over, and yield what was done to which row."""
-    for restoration in _some(session, _over(tenant, Restoration, Restoration.expires_at <= now())):
+    for restoration in _some(session, _old_restorations(tenant)):
         restorations.remove(session, restoration)
         yield "restoration.expired", restoration.id
     for upload in _some(session, _over(tenant, Upload, Upload.expires_at <= now())):
@@ -72,7 +72,7 @@ def _removed(session: Session, tenant: Tenant) -> Iterator[tuple[str, str]]:
 
 
 def _some(session: Session, found: Select[Row]) -> list[Row]:
-    """Return some of what was found, locked: what somebody else is at is passed by, and has one event, not two."""
+    """Return some of what was found, locked: what an errand is at is passed by, and has one event, not two."""
     return list(session.scalars(found.limit(_AT_ONCE).with_for_update(key_share=True, skip_locked=True)).all())
 
 
@@ -80,13 +80,19 @@ def _over(tenant: Tenant, model: type[Passing], over: ColumnElement[bool]) -> Se
     return select(model).where(model.tenant_id == tenant.id, model.removed_at.is_(None), over)
 
 
+def _old_restorations(tenant: Tenant) -> Select[Restoration]:
+    """Return results that are over, but of no job that is tried again: a worker locks the job first, then the row."""
+    working = exists().where(Job.tenant_id == tenant.id, Job.id == Restoration.job_id, Job.state.in_(LIVE))
+    return _over(tenant, Restoration, Restoration.expires_at <= now()).where(~working)
+
+
 def _old_references(tenant: Tenant, days: int) -> Select[Reference]:
-    """Return photos that were added so long ago, unless somebody is being trained on them at this moment."""
-    training = exists().where(
-        Job.tenant_id == tenant.id, Job.identity_id == Reference.identity_id, Job.kind == "train", Job.state.in_(LIVE)
-    )
+    """Return photos that were added so long ago, unless a worker judges or trains on them at this moment."""
+    judged = Job.reference_id == Reference.id
+    trained_on = and_(Job.kind == "train", Job.identity_id == Reference.identity_id)
+    working = exists().where(Job.tenant_id == tenant.id, or_(judged, trained_on), Job.state.in_(LIVE))
     mine = (Reference.tenant_id == tenant.id, Reference.removed_at.is_(None))
-    return select(Reference).where(*mine, age(Reference.created_at) >= days * DAY_SECONDS, ~training)
+    return select(Reference).where(*mine, age(Reference.created_at) >= days * DAY_SECONDS, ~working)
 
 
 def _unused_adapters(tenant: Tenant, days: int) -> Select[Adapter]:

@@ -33,6 +33,7 @@ from core.options import RestoreOptions, TrainOptions
 from core.precision import compute_dtype
 from core.references import Reference, face_embeddings, mean_identity
 from core.tokens import Prompt, PromptEmbeds, TokenVectors, encode_prompts, project_identity, word_vectors
+from core.train_state import settled
 from lab.bench.contiguous import contiguous
 
 
@@ -136,10 +137,9 @@ class PlainTraining:
         self._identity, *self._qualities = (_learning(vectors) for vectors in (identity, *qualities))
         tokens = [v for vectors in (self._identity, *self._qualities) for v in (vectors.first, vectors.second)]
         lora = [p for p in self._unet.parameters() if p.requires_grad]
-        rate = options.token_learning_rate or backbone.token_learning_rate
-        self._optimizer = torch.optim.Adam(
-            [{"params": lora, "lr": options.learning_rate}, {"params": tokens, "lr": rate}]
-        )
+        rate = settled(options, backbone).token_learning_rate
+        groups: list[dict[str, Any]] = [{"params": lora, "lr": options.learning_rate}, {"params": tokens, "lr": rate}]
+        self._optimizer = torch.optim.Adam(groups)
 
     def run(self) -> None:
         """Do all steps."""

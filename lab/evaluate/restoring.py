@@ -44,7 +44,8 @@ class Studio:
     """A backbone with a folder in which everything that was made is kept by what decided it."""
 
     def __init__(self, backbone: Backbone, folder: Path, report: Report = lambda what, faces: None) -> None:
-        self._backbone, self._folder, self._report = backbone, folder / backbone.digest[:12], report
+        made_with = f"{backbone.digest[:12]}-{backbone.token_learning_rate:g}"  # the rate is no file of the bundle's
+        self._backbone, self._folder, self._report = backbone, folder / made_with, report
 
     def pictures(
         self, row: Row, person: EvaluatedPerson, other: EvaluatedPerson, inputs: Sequence[str]

@@ -1,14 +1,14 @@
-"""An evaluation's pictures made by several processes, each for people of its own: for machines of many cores.
+"""An evaluation's pictures made by several processes, a person at a time: for machines of many cores.
 
-One small network cannot use many cores. Where two cores are one core's two threads, little is gained.
+One small network cannot use many cores. Each process loads a bundle of its own, and the seconds that it measures are
+those of a busy machine.
 """
 
 import multiprocessing
-import os
 from collections.abc import Callable, Sequence
-from multiprocessing.queues import Queue
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
 from pathlib import Path
-from queue import Empty
 
 import torch
 
@@ -16,40 +16,47 @@ from core.backbone import Backbone
 from lab.evaluate.people import EvaluatedPerson
 from lab.evaluate.restoring import Report, Studio
 from lab.evaluate.rows import Table
-from lab.evaluate.run import rows_of
-
-Prepared = tuple[Backbone, Sequence[Table], Sequence[EvaluatedPerson]]
-_LOOK_SECONDS = 1.0  # how often it is looked whether the processes still run
+from lab.evaluate.run import face_count, rows_of
 
 
-def make_in_shares(prepare: Callable[[], Prepared], folder: Path, shares: int, report: Report) -> None:
-    """Make all pictures of an evaluation; `prepare`, a function of a module, is called in each process.
+@dataclass(frozen=True)
+class Prepared:
+    """What a process needs to make pictures."""
 
-    What a process that died did not make is left to whoever asks for it next.
+    backbone: Backbone
+    tables: Sequence[Table]
+    people: Sequence[EvaluatedPerson]
+
+
+_mine: tuple[Prepared, Studio] | None = None  # of this process
+
+
+def make_in_shares(prepare: Callable[[], Prepared], people: int, folder: Path, processes: int, report: Report) -> None:
+    """Make all pictures of an evaluation; `prepare`, a module's function, is called once in each process.
+
+    What goes wrong in one of them is raised here, BrokenProcessPool where one was killed; what was made is kept.
     """
+    processes = min(processes, people)
+    threads = max(1, torch.get_num_threads() // processes)
     context = multiprocessing.get_context("spawn")
-    told: Queue[tuple[str, int]] = context.Queue()
-    processes = [
-        context.Process(target=_make_share, args=(prepare, folder, number, shares, told), daemon=True)
-        for number in range(shares)
-    ]
-    for process in processes:
-        process.start()
-    while any(process.is_alive() for process in processes) or not told.empty():
-        try:
-            report(*told.get(timeout=_LOOK_SECONDS))
-        except Empty:
-            continue
+    with ProcessPoolExecutor(processes, context, _open, (prepare, folder, threads)) as pool:
+        for done in as_completed([pool.submit(_make, person) for person in range(people)]):
+            report(*done.result())
 
 
-def _make_share(
-    prepare: Callable[[], Prepared], folder: Path, number: int, shares: int, told: "Queue[tuple[str, int]]"
-) -> None:
-    """Make the pictures of every `shares`-th person."""
-    torch.set_num_threads(max(1, (os.cpu_count() or 1) // shares))
-    backbone, tables, people = prepare()
-    studio = Studio(backbone, folder, lambda what, faces: told.put((what, faces)))
-    for i in range(number, len(people), shares):
-        for table in tables:
-            for row in rows_of(table, people):
-                studio.pictures(row, people[i], people[(i + 1) % len(people)], table.inputs)
+def _open(prepare: Callable[[], Prepared], folder: Path, threads: int) -> None:
+    global _mine
+    torch.set_num_threads(threads)
+    prepared = prepare()
+    _mine = prepared, Studio(prepared.backbone, folder)
+
+
+def _make(number: int) -> tuple[str, int]:
+    """Make every picture of a person; returns the name, and how many there are."""
+    assert _mine is not None
+    prepared, studio = _mine
+    person, other = (prepared.people[i % len(prepared.people)] for i in (number, number + 1))
+    for table in prepared.tables:
+        for row in rows_of(table, prepared.people):
+            studio.pictures(row, person, other, table.inputs)
+    return person.name, face_count(prepared.tables, [person])

@@ -65,6 +65,15 @@ def test_lacking_file(copied: Path) -> None:
         load_backbone(copied)
 
 
+@pytest.mark.parametrize("training", [3, {"token_learning_rate": "fast"}, {"token_learning_rate": 0.0}])
+def test_a_rate_that_is_none(tmp_path: Path, training: object) -> None:
+    """A manifest says a rate that a training can use, or none."""
+    about = {"name": "odd", "files": {}, "training": training}
+    (tmp_path / "bundle.json").write_text(json.dumps(about))
+    with pytest.raises(DamagedBundle, match="wanted a token_learning_rate"):
+        read_manifest(tmp_path)
+
+
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"name": "x"}', '{"files": {"../secret": "0"}, "name": "x"}'])
 def test_damaged_manifest(copied: Path, text: str) -> None:
     """A manifest that is no JSON, or no manifest, or reaches out of its folder, is a damaged bundle."""

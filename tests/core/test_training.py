@@ -16,7 +16,7 @@ from core.options import Targets, TrainOptions
 from core.quality import Quality
 from core.references import Reference
 from core.tokens import encode_prompt, project_identity
-from core.train_state import TrainState
+from core.train_state import TrainState, settled
 from core.training import TrainingInterrupted, TrainProgress, train_injector
 
 SHORT = TrainOptions(steps=6, batch_size=2, pivot=0.5, checkpoint_every=1)
@@ -107,6 +107,18 @@ def test_tokens_learn_at_the_bundles_rate(backbone: Backbone, references: list[R
         adapter, *_ = trained(told, references[:1], one_step)
         moved = (adapter.identity.first - at_rest.first).abs().max()
         assert float(moved) == pytest.approx(rate / 10, rel=0.02)  # Adam's first step, in the warm-up
+        assert adapter.metadata["options"]["token_learning_rate"] == rate
+    insisting = replace(one_step, token_learning_rate=1e-4)
+    adapter, *_ = trained(told, references[:1], insisting)
+    assert float((adapter.identity.first - at_rest.first).abs().max()) == pytest.approx(1e-5, rel=0.02)
+
+
+def test_another_rate_is_another_training(backbone: Backbone, references: list[Reference]) -> None:
+    """A checkpoint of a bundle that told another rate is not gone on from."""
+    told = replace(backbone, manifest=backbone.manifest | {"training": {"token_learning_rate": 1e-3}})
+    *_, states = trained(backbone, references, SHORT)
+    with pytest.raises(InvalidOption, match="of this very training"):
+        train_injector(told, references, SHORT, resume=states[0])
 
 
 def test_identity_starts_from_a_word_without_a_projection(backbone: Backbone, references: list[Reference]) -> None:
@@ -280,7 +292,7 @@ def test_the_adapter_is_what_its_file_gives(
     assert torch.equal(prompt.embeds, adapter.prompt.embeds)
     assert torch.equal(prompt.pooled, adapter.prompt.pooled)
     assert [report["score"] for report in adapter.metadata["quality_report"]] == [0.9, 0.8, 0.2]
-    assert adapter.metadata["options"] == SHORT.as_dict()
+    assert adapter.metadata["options"] == settled(SHORT, backbone).as_dict()
     assert len(adapter.references) == len(references)
 
 

@@ -96,7 +96,7 @@ def test_processes_share_the_people(
     _run(*common, *short, "--report", tmp_path / "one", "--json")
     alone = json.loads(capsys.readouterr().out)
     with monkeypatch.context() as nothing_left:
-        nothing_left.setattr("lab.evaluate.restoring.Studio._restored", None)
+        nothing_left.setattr("lab.evaluate.restoring.Studio._restored", None)  # of this process
         _run(*common, *short, "--report", tmp_path / "two", "--json", "--jobs", 2)
     shared = json.loads(capsys.readouterr().out)
     values = [[line["values"] for line in told["tables"][0]["lines"]] for told in (alone, shared)]
