@@ -49,7 +49,10 @@ def read_adapter(path: Path, backbone: Backbone) -> Adapter:
     if not path.is_file():
         raise DamagedAdapter(f"got {path}, which is no file; wanted an adapter that `personalize` wrote")
     _check_size(path.stat().st_size)
-    return unpack_adapter(path.read_bytes(), backbone)
+    try:
+        return unpack_adapter(path.read_bytes(), backbone)
+    except DamagedAdapter as error:
+        raise DamagedAdapter(f"{path}: {error}") from error
 
 
 def unpack_adapter(data: bytes, backbone: Backbone) -> Adapter:
@@ -96,7 +99,7 @@ def _header(data: bytes) -> dict[str, Any]:
     size = int.from_bytes(data[:8], "little")
     if len(data) < 8 or size > min(_MAX_HEADER_BYTES, len(data) - 8):
         raise DamagedAdapter(
-            f"got bytes that are no safetensors file of ours (a header of {size:,} bytes in {len(data):,}), wanted a "
+            f"got {len(data):,} bytes that are no adapter (a header of {size:,} bytes, if it were one), wanted a "
             f"whole adapter with a header of at most {_MAX_HEADER_BYTES:,}"
         )
     try:
