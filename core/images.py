@@ -4,6 +4,8 @@ import io
 import os
 import secrets
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -48,10 +50,8 @@ def read_photo(data: bytes, limit_bytes: int | None = MAX_BYTES) -> Photo:
     """
     if limit_bytes is not None and len(data) > limit_bytes:
         raise ImageTooLarge(f"got an image of more than {limit_bytes:,} bytes, wanted at most that; make it smaller")
-    pillow_heif.register_heif_opener()
     try:
-        with warnings.catch_warnings(), Image.open(io.BytesIO(data), formats=FORMATS) as image:
-            warnings.simplefilter("ignore")  # Pillow warns of damaged metadata, which is dropped here anyway
+        with _opened(data) as image:
             _check_header(image)
             _check_scans(image, data)
             profile = _checked_profile(image.info.get("icc_profile"), image.mode)
@@ -94,11 +94,19 @@ def pack_photo(photo: Photo) -> bytes:
     return quick_png(photo.pixels, photo.icc_profile)
 
 
+@contextmanager
+def _opened(data: bytes) -> Iterator[Image.Image]:
+    """Open an image of one of our formats: Pillow knows HEIC only once it was told of it."""
+    pillow_heif.register_heif_opener()
+    with warnings.catch_warnings(), Image.open(io.BytesIO(data), formats=FORMATS) as image:
+        warnings.simplefilter("ignore")  # Pillow warns of damaged metadata, which is dropped here anyway
+        yield image
+
+
 def xmp_in(data: bytes) -> bytes | None:
     """Return the XMP packet in an image's bytes, or None where there is none that can be read."""
     try:
-        with warnings.catch_warnings(), Image.open(io.BytesIO(data), formats=FORMATS) as image:
-            warnings.simplefilter("ignore")
+        with _opened(data) as image:
             packet = image.info.get("xmp")
             if packet is None and image.format == "PNG":
                 packet = _text_behind_the_pixels(data)

@@ -88,7 +88,7 @@ def _old_restorations(tenant: Tenant) -> Select[Restoration]:
 
 def _old_references(tenant: Tenant, days: int) -> Select[Reference]:
     """Return photos that were added so long ago, unless a worker judges or trains on them at this moment."""
-    judged = Job.reference_id == Reference.id
+    judged = and_(Job.reference_id == Reference.id, Job.state != "queued")  # a worker locks the job first, then the row
     trained_on = and_(Job.kind == "train", Job.identity_id == Reference.identity_id)
     working = exists().where(Job.tenant_id == tenant.id, or_(judged, trained_on), Job.state.in_(LIVE))
     mine = (Reference.tenant_id == tenant.id, Reference.removed_at.is_(None))
