@@ -99,7 +99,7 @@ def _header(data: bytes) -> dict[str, Any]:
     size = int.from_bytes(data[:8], "little")
     if len(data) < 8 or size > min(_MAX_HEADER_BYTES, len(data) - 8):
         raise DamagedAdapter(
-            f"got {len(data):,} bytes that are no adapter (a header of {size:,} bytes, if it were one), wanted a "
+            f"got {len(data):,} bytes that are no safetensors file of ours (its header would be {size:,}), wanted a "
             f"whole adapter with a header of at most {_MAX_HEADER_BYTES:,}"
         )
     try:

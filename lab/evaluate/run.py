@@ -3,14 +3,14 @@
 make_manifest -> read_people -> Studio.pictures -> measured -> lines -> report
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from lab.evaluate.fairness import Third, auc_interval, gap, thirds_of
 from lab.evaluate.measuring import Measurement, measured
 from lab.evaluate.people import EvaluatedPerson, clean_crops
 from lab.evaluate.perceptual import Metric
-from lab.evaluate.restoring import Studio
+from lab.evaluate.restoring import Picture, Studio
 from lab.evaluate.rows import Row, Table
 from lab.evaluate.statistics import Interval, Line, grouped, lines
 from lab.judges.panel import Judge, Standing, carries_headline, standing
@@ -73,19 +73,26 @@ def evaluated(
     measurements: list[Measurement] = []
     seconds: dict[str, list[float]] = {}
     for i, person in enumerate(people):
-        other = people[(i + 1) % len(people)]
-        for row in rows_of(table, people):
-            pictures = studio.pictures(row, person, other, table.inputs)
+        for row, pictures in pictures_of(studio, table, people, i):
             measurements += measured(row.name, person, pictures, judges, perceptual)
             if row.who == "own" and (took := studio.training_seconds(row, person)) is not None:
                 seconds.setdefault(row.name, []).append(took)
-    names = [row.name for row in rows_of(table, people)]
+    names = [row.name for row in _rows(table, people)]
     return MeasuredTable(
         table,
         tuple(measurements),
         tuple(lines(measurements, names, table.inputs, table.baseline)),
         {name: sum(values) / len(values) for name, values in seconds.items()},
     )
+
+
+def pictures_of(
+    studio: Studio, table: Table, people: Sequence[EvaluatedPerson], number: int
+) -> Iterator[tuple[Row, dict[tuple[str, str], Picture]]]:
+    """Make every picture of one of the people, row by row; the next one's adapter serves as another person's."""
+    other = people[(number + 1) % len(people)]
+    for row in _rows(table, people):
+        yield row, studio.pictures(row, people[number], other, table.inputs)
 
 
 def breakdowns(
@@ -110,6 +117,6 @@ def breakdowns(
     return {name: table for name, table in tables.items() if table}
 
 
-def rows_of(table: Table, people: Sequence[EvaluatedPerson]) -> list[Row]:
+def _rows(table: Table, people: Sequence[EvaluatedPerson]) -> list[Row]:
     """Return the table's rows; another person's adapter needs another person."""
     return [row for row in table.rows if row.who != "other" or len(people) > 1]

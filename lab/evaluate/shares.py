@@ -16,7 +16,7 @@ from core.backbone import Backbone
 from lab.evaluate.people import EvaluatedPerson
 from lab.evaluate.restoring import Report, Studio
 from lab.evaluate.rows import Table
-from lab.evaluate.run import face_count, rows_of
+from lab.evaluate.run import face_count, pictures_of
 
 
 @dataclass(frozen=True)
@@ -55,8 +55,8 @@ def _make(number: int) -> tuple[str, int]:
     """Make every picture of a person; returns the name, and how many there are."""
     assert _mine is not None
     prepared, studio = _mine
-    person, other = (prepared.people[i % len(prepared.people)] for i in (number, number + 1))
     for table in prepared.tables:
-        for row in rows_of(table, prepared.people):
-            studio.pictures(row, person, other, table.inputs)
+        for _ in pictures_of(studio, table, prepared.people, number):
+            pass
+    person = prepared.people[number]
     return person.name, face_count(prepared.tables, [person])

@@ -213,9 +213,9 @@ def test_adapters_that_will_not_do(run: Run, photo: Path, adapter: Path, bundle:
     ours = json.loads(digest)["base_digest"].encode()
     foreign.write_bytes(data.replace(ours, b"0" * 64))
     output = tmp_path / "out.png"
-    refused(run, "wanted a whole adapter", output, photo, "--adapter", damaged)
+    refused(run, "no safetensors", output, photo, "--adapter", damaged)
     refused(run, "base 000000000000", output, photo, "--adapter", foreign)
-    refused(run, "wanted a whole adapter", output, photo, "--adapter", photo)
+    refused(run, "no safetensors", output, photo, "--adapter", photo)
 
 
 def test_references_that_will_not_do(run: Run, photo: Path, tmp_path: Path) -> None:
