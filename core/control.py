@@ -1,8 +1,12 @@
-"""The ControlNet looks at the LQ face once in a restoration, not once in a step: the face stays the same."""
+"""The ControlNet's stem looks at an LQ face once, not once in a step: the face stays the same.
+
+Restoring shows one batch of faces again and again; training comes back to the same crops in batches of other mixtures.
+"""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import torch
 from diffusers import ControlNetModel
 from torch import Tensor, nn
 
@@ -21,11 +25,43 @@ class _Kept(nn.Module):
         return self._made[len(hint)]
 
 
+class _Given(nn.Module):
+    """In the stem's place: what the stem made before, whatever picture is shown."""
+
+    def __init__(self, made: Tensor) -> None:
+        super().__init__()
+        self._made = made
+
+    def forward(self, _hint: Tensor) -> Tensor:
+        return self._made
+
+
 @contextmanager
 def hint_kept(controlnet: ControlNetModel) -> Iterator[None]:
     """Let the stem's output be kept; meanwhile the ControlNet sees one batch of pictures only. Undone on leaving."""
+    with _stem_replaced(controlnet, _Kept(controlnet.controlnet_cond_embedding)):
+        yield
+
+
+@contextmanager
+def hint_given(controlnet: ControlNetModel, embedded: Tensor) -> Iterator[None]:
+    """Let the ControlNet go by what its stem made of pictures before, not by the hint that it is passed."""
+    with _stem_replaced(controlnet, _Given(embedded)):
+        yield
+
+
+@torch.no_grad()
+def embedded_hints(controlnet: ControlNetModel, hints: Tensor) -> Tensor:
+    """Return what the stem makes of pictures (n, m, 3, S, S) in [0, 1], m at a time: (n, m, C, h, w)."""
+    reversed_channels = controlnet.config.controlnet_conditioning_channel_order == "bgr"
+    pictures = hints.flip(2) if reversed_channels else hints
+    return torch.stack([controlnet.controlnet_cond_embedding(some) for some in pictures])
+
+
+@contextmanager
+def _stem_replaced(controlnet: ControlNetModel, replacement: nn.Module) -> Iterator[None]:
     stem = controlnet.controlnet_cond_embedding
-    controlnet.controlnet_cond_embedding = _Kept(stem)
+    controlnet.controlnet_cond_embedding = replacement
     try:
         yield
     finally:

@@ -17,9 +17,11 @@ from torch import Tensor, nn
 from core import checkpoint
 from core.arcface import to_arcface_frame
 from core.backbone import Backbone
+from core.control import embedded_hints, hint_given
 from core.errors import Interrupted
 from core.frozen_weights import FrozenWeights
 from core.injector import BASE, Adapter, Attached, inserted, new_lora
+from core.learned_tokens import LearnedTokens
 from core.losses import as_noise, denoising_loss, identity_loss, noised, predicted_latents, prior_loss
 from core.options import TrainOptions
 from core.precision import compute_dtype
@@ -33,16 +35,7 @@ from core.references import (
     mean_identity,
     second_embeddings,
 )
-from core.tokens import (
-    IDENTITY_TOKENS,
-    Prompt,
-    PromptEmbeds,
-    TokenVectors,
-    encode_prompt,
-    encode_prompts,
-    project_identity,
-    word_vectors,
-)
+from core.tokens import PromptEmbeds, TokenVectors, encode_prompt
 from core.train_state import TrainState, check_resumable, dtype_named, fingerprint, settled
 from core.training_batch import Batch, draw_batch
 from core.unet_split import Halfway, decode_half, encode_half
@@ -125,10 +118,12 @@ class _Training:
         )
         # 2. the parameters: nothing else is ever changed
         self.lora = new_lora(backbone.unet, options.targets, options.rank, generator)
-        self._tokens = self._first_tokens(generator)
+        self._tokens = LearnedTokens(
+            backbone, self._identity, self._learned_from, generator, quality=options.quality_tokens
+        )
         groups: list[dict[str, Any]] = [
             {"params": list(self.lora.values()), "peak": options.learning_rate},
-            {"params": list(self._tokens.values()), "peak": options.token_learning_rate},
+            {"params": list(self._tokens.parameters.values()), "peak": options.token_learning_rate},
         ]
         self._optimizer = torch.optim.Adam(groups, betas=(0.9, 0.99))
         # 3. where it stands
@@ -221,25 +216,11 @@ class _Training:
 
     @property
     def _parameters(self) -> dict[str, nn.Parameter]:
-        return {**self.lora, **self._tokens}
+        return {**self.lora, **self._tokens.parameters}
 
     @property
     def _tokens_learn(self) -> bool:
         return self.step < self._options.pivot * self._options.steps
-
-    def _first_tokens(self, generator: torch.Generator) -> dict[str, nn.Parameter]:
-        """Return [V] from the identity projection, or else from the word "person", and Q_i from its quality words."""
-        backbone = self._backbone
-        if backbone.identity_projection is not None:
-            identity = project_identity(backbone, self._identity)
-        else:
-            person = word_vectors(backbone, ["person"])
-            identity = TokenVectors(*(_spread(table, generator) for table in (person.first, person.second)))
-        tokens = {"identity.first": identity.first, "identity.second": identity.second}
-        for i, reference in enumerate(self._learned_from if self._options.quality_tokens else ()):
-            quality = word_vectors(backbone, reference.quality.words)
-            tokens |= {f"quality{i}.first": quality.first, f"quality{i}.second": quality.second}
-        return {name: nn.Parameter(value.detach().float().clone()) for name, value in tokens.items()}
 
     def _resume(self, state: TrainState) -> None:
         check_resumable(state, self._fingerprint)
@@ -267,7 +248,8 @@ class _Training:
         # 2. the noise predictions: for y, and for y* with the injector and without it
         with self._autocast():
             y = self._prompts(batch.which)
-            noise_pred, class_pred, base_pred = self._predictions(lora, z_t, t, y, batch.hint)
+            seen = None if self._stems is None else self._stems[batch.which, batch.version]
+            noise_pred, class_pred, base_pred = self._predictions(lora, z_t, t, y, seen)
         # 3. eq. 6, eq. 4, and the identity loss now and then
         terms = {"denoising": denoising_loss(scheduler, noise_pred, batch.noise, t, options.gamma).mean()}
         if class_pred is not None and base_pred is not None:
@@ -279,29 +261,48 @@ class _Training:
         return terms
 
     def _predictions(
-        self, lora: Attached, z_t: Tensor, t: Tensor, y: PromptEmbeds, hint: Tensor | None
+        self, lora: Attached, z_t: Tensor, t: Tensor, y: PromptEmbeds, seen: Tensor | None
     ) -> tuple[Tensor, Tensor | None, Tensor | None]:
-        """Return eps_theta(y), eps_theta(y*) and eps_theta*(y*); the last two only where the prior loss counts."""
-        unet, count = self._backbone.unet, len(z_t)
+        """Return eps_theta(y), eps_theta(y*) and eps_theta*(y*); the last two only where the prior loss counts.
+
+        `seen`: what the ControlNet's stem makes of the LQ faces; None: it is off.
+        """
+        unet, scheduler, count = self._backbone.unet, self._backbone.scheduler, len(z_t)
         z_t = z_t.to(self._backbone.dtype)
         y = y.to(self._backbone.device, self._backbone.dtype)
-        lora.select([_LEARNER] * count)
-        with torch.set_grad_enabled(self._whole_unet_learns):
-            halfway = self._encode_half(z_t, t, y, hint)
         if not self._options.lambda_prior:
-            return as_noise(self._backbone.scheduler, decode_half(unet, halfway), z_t, t), None, None
+            lora.select([_LEARNER] * count)
+            with torch.set_grad_enabled(self._whole_unet_learns):
+                halfway = self._encode_half(z_t, t, y, seen)
+            return as_noise(scheduler, decode_half(unet, halfway), z_t, t), None, None
+        y_class = self._backbone.class_prompt().expand(count)
+        halfway, base_halfway = self._encode_both(lora, z_t, t, y, y_class, seen)
+        lora.select([BASE] * count)
         with torch.no_grad():
-            y_class = self._backbone.class_prompt().expand(count)
-            lora.select([BASE] * count)
-            base_halfway = self._encode_half(z_t, t, y_class, hint)
-            base_pred = as_noise(self._backbone.scheduler, decode_half(unet, base_halfway), z_t, t)
+            base_pred = as_noise(scheduler, decode_half(unet, base_halfway), z_t, t)
         lora.select([_LEARNER] * count)
         # Without LoRA in the encoder, theta and theta* agree that far: the paper's injector needs it run only once.
-        class_halfway = self._encode_half(z_t, t, y_class, hint) if self._lora_in_encoder else base_halfway
+        class_halfway = self._encode_half(z_t, t, y_class, seen) if self._lora_in_encoder else base_halfway
         lora.select([_LEARNER] * 2 * count)
         both = decode_half(unet, Halfway.cat([halfway, class_halfway]))
-        noise_pred, class_pred = (as_noise(self._backbone.scheduler, part, z_t, t) for part in both.chunk(2))
+        noise_pred, class_pred = (as_noise(scheduler, part, z_t, t) for part in both.chunk(2))
         return noise_pred, class_pred, base_pred
+
+    def _encode_both(
+        self, lora: Attached, z_t: Tensor, t: Tensor, y: PromptEmbeds, y_class: PromptEmbeds, seen: Tensor | None
+    ) -> tuple[Halfway, Halfway]:
+        """Return what the decoder needs for y, and for y* without the injector: by one call where neither learns."""
+        count = len(z_t)
+        if self._whole_unet_learns:
+            lora.select([_LEARNER] * count)
+            halfway = self._encode_half(z_t, t, y, seen)
+            lora.select([BASE] * count)
+            with torch.no_grad():
+                return halfway, self._encode_half(z_t, t, y_class, seen)
+        seen = None if seen is None else torch.cat([seen, seen])
+        with torch.no_grad():  # no LoRA lies so far in front
+            both = self._encode_half(torch.cat([z_t, z_t]), torch.cat([t, t]), PromptEmbeds.cat([y, y_class]), seen)
+        return both.halves()
 
     @property
     def _lora_in_encoder(self) -> bool:
@@ -312,13 +313,20 @@ class _Training:
         """Say whether anything before the decoder has a gradient."""
         return self._tokens_learn or self._lora_in_encoder
 
-    def _encode_half(self, z_t: Tensor, t: Tensor, prompt: PromptEmbeds, hint: Tensor | None) -> Halfway:
+    def _encode_half(self, z_t: Tensor, t: Tensor, prompt: PromptEmbeds, seen: Tensor | None) -> Halfway:
         backbone = self._backbone
         added = backbone.added_conditions(prompt)
         residuals = None
-        if hint is not None:
-            residuals = backbone.controlnet(z_t, t, prompt.embeds, hint, added_cond_kwargs=added, return_dict=False)
+        if seen is not None:
+            with hint_given(backbone.controlnet, seen):
+                residuals = backbone.controlnet(z_t, t, prompt.embeds, seen, added_cond_kwargs=added, return_dict=False)
         return encode_half(backbone.unet, z_t, t, prompt, added, residuals)
+
+    @cached_property
+    def _stems(self) -> Tensor | None:
+        """What the ControlNet's stem makes of the references' degraded twins, kept as their latents are."""
+        twins = self._encoded.degraded
+        return None if twins is None else embedded_hints(self._backbone.controlnet, twins.hints)
 
     def _batch(self, generator: torch.Generator) -> Batch:
         return draw_batch(self._encoded, self._backbone.scheduler, self._options, generator)
@@ -327,21 +335,12 @@ class _Training:
         """Return y with the quality words of each example's reference; encoded once when the tokens are frozen."""
         if self._tokens_learn:
             distinct, place = which.unique(return_inverse=True)
-            prompts = self._encoded_prompts(distinct.tolist())
+            prompts = self._tokens.prompts(distinct.tolist())
             return PromptEmbeds(prompts.embeds[place], prompts.pooled[place])
         if self._frozen_prompts is None:
             with torch.no_grad():
-                self._frozen_prompts = self._encoded_prompts(list(range(len(self._learned_from))))
+                self._frozen_prompts = self._tokens.prompts()
         return PromptEmbeds(self._frozen_prompts.embeds[which], self._frozen_prompts.pooled[which])
-
-    def _encoded_prompts(self, references: list[int]) -> PromptEmbeds:
-        with_quality = self._options.quality_tokens
-        qualities = [self._vectors(f"quality{i}") if with_quality else None for i in references]
-        prompts = [Prompt(self._vectors("identity"), quality) for quality in qualities]
-        return encode_prompts(self._backbone, prompts)
-
-    def _vectors(self, name: str) -> TokenVectors:
-        return TokenVectors(self._tokens[f"{name}.first"], self._tokens[f"{name}.second"])
 
     @property
     def _half_pays(self) -> bool:
@@ -365,7 +364,7 @@ class _Training:
         noise = torch.randn(z.shape, generator=torch.Generator().manual_seed(self._options.seed)).to(z)
         z_t = noised(scheduler, z, noise, t)
         with self._autocast():
-            y = encode_prompt(backbone, self._vectors("identity")).expand(len(t))
+            y = encode_prompt(backbone, self._tokens.identity).expand(len(t))
             y = y.to(backbone.device, backbone.dtype)
             lora.select([_LEARNER] * len(t))
             output = decode_half(backbone.unet, self._encode_half(z_t.to(backbone.dtype), t, y, None))
@@ -383,10 +382,3 @@ def _face_of(backbone: Backbone, latents: Tensor) -> Tensor:
     x = backbone.preview(latents).float()
     with torch.autocast(x.device.type, enabled=False):
         return backbone.recognizer(to_arcface_frame(x))
-
-
-def _spread(table: Tensor, generator: torch.Generator) -> Tensor:
-    """Return IDENTITY_TOKENS vectors about the mean of a word's rows, so that they do not all learn the same."""
-    middle = table.mean(0, keepdim=True)
-    spread = torch.randn(IDENTITY_TOKENS, table.shape[1], generator=generator).to(table)
-    return middle + 0.1 * middle.std() * spread

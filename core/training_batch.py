@@ -1,4 +1,4 @@
-"""What one training step learns from: which crops of which references, noised how far, and what the ControlNet sees."""
+"""What one training step learns from: which crops of which references, and noised how far."""
 
 from dataclasses import dataclass
 
@@ -16,11 +16,10 @@ class Batch:
     """B examples."""
 
     which: Tensor  # (B,) of the references
-    version: Tensor  # (B,) of their crops
+    version: Tensor  # (B,) of their crops: which of the degraded twins the ControlNet sees, too
     noise: Tensor  # (B, C, h, w): what is to be predicted
     t: Tensor  # (B,) timesteps
     z_t: Tensor  # (B, C, h, w), eq. 2
-    hint: Tensor | None  # (B, 3, S, S) in [0, 1]: the LQ face for the ControlNet; None: it is off
 
 
 def draw_batch(
@@ -42,10 +41,7 @@ def draw_batch(
     noise = torch.randn(z.shape, generator=generator).to(z)
     t = torch.randint(top, (count,), generator=generator).to(z.device)
     # 3. as it would be served
-    hint = None
-    if encoded.degraded is not None:
-        hint = encoded.degraded.hints[which, version]
-        if options.strength < 1:
-            start = torch.full_like(t, top - 1)
-            noise = lq_started(scheduler, noise, z, encoded.degraded.means[which, version], start)
-    return Batch(which, version, noise, t, noised(scheduler, z, noise, t), hint)
+    if encoded.degraded is not None and options.strength < 1:
+        start = torch.full_like(t, top - 1)
+        noise = lq_started(scheduler, noise, z, encoded.degraded.means[which, version], start)
+    return Batch(which, version, noise, t, noised(scheduler, z, noise, t))

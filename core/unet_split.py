@@ -33,6 +33,15 @@ class Halfway:
             torch.cat([p.prompt for p in parts]),
         )
 
+    def halves(self) -> "tuple[Halfway, Halfway]":
+        """Split a batch in the middle."""
+        count = len(self.hidden) // 2
+        first, second = (
+            Halfway(self.hidden[part], tuple(skip[part] for skip in self.skips), self.time[part], self.prompt[part])
+            for part in (slice(None, count), slice(count, None))
+        )
+        return first, second
+
 
 def encode_half(
     unet: UNet2DConditionModel,

@@ -1,9 +1,11 @@
 """Each speed lever by itself: a short training with everything on, and without that one thing."""
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from copy import deepcopy
 from dataclasses import replace
 from functools import cached_property
+from unittest.mock import patch
 
 import torch
 from diffusers.models.attention_processor import AttnProcessor2_0
@@ -11,12 +13,13 @@ from torch import Tensor
 
 from core.backbone import Backbone
 from core.frozen_weights import FrozenWeights
-from core.injector import inserted
+from core.injector import Attached, inserted
 from core.options import TrainOptions
 from core.references import Reference
 from core.tokens import PromptEmbeds
 from core.training import _LEARNER, _Training  # its parts are what is switched off here
 from core.training_batch import Batch
+from core.unet_split import Halfway
 from lab.bench.clock import Took, interleaved
 from lab.bench.contiguous import contiguous
 
@@ -48,7 +51,32 @@ class _PromptsAnew(_Training):
 
     def _prompts(self, which: Tensor) -> PromptEmbeds:
         with torch.set_grad_enabled(self._tokens_learn):
-            return self._encoded_prompts(which.tolist())
+            return self._tokens.prompts(which.tolist())
+
+
+class _StemAnew(_Training):
+    """Without what the ControlNet's stem made: it looks at the faces in every call."""
+
+    @property
+    def _stems(self) -> Tensor | None:
+        twins = self._encoded.degraded
+        return None if twins is None else twins.hints
+
+    def _encode_half(self, z_t: Tensor, t: Tensor, prompt: PromptEmbeds, seen: Tensor | None) -> Halfway:
+        with patch("core.training.hint_given", lambda *_: nullcontext()):
+            return super()._encode_half(z_t, t, prompt, seen)
+
+
+class _EncodedApart(_Training):
+    """Without one call of the encoder for y and y* after the pivot."""
+
+    def _encode_both(
+        self, _lora: Attached, z_t: Tensor, t: Tensor, y: PromptEmbeds, y_class: PromptEmbeds, seen: Tensor | None
+    ) -> tuple[Halfway, Halfway]:
+        with torch.set_grad_enabled(self._whole_unet_learns):
+            halfway = self._encode_half(z_t, t, y, seen)
+        with torch.no_grad():
+            return halfway, self._encode_half(z_t, t, y_class, seen)
 
 
 class _FullPrecision(_Training):
@@ -84,6 +112,8 @@ def training_levers(
             _Training, backbone, references, replace(options, pivot=1.0)
         ),
         "cached latents": _work(_LatentsAnew, backbone, references, options),
+        "the ControlNet's stem kept": _work(_StemAnew, backbone, references, options),
+        "y and y* through the encoder in one call": _work(_EncodedApart, backbone, references, options),
         "cached prompts": _work(_PromptsAnew, backbone, references, options),
         "preview decoder": _work(_Training, without_preview, references, options),
         "frozen weights cast once": _work(_CastAtEveryUse, backbone, references, options),

@@ -8,11 +8,12 @@ import pytest
 import torch
 
 from core.backbone import Backbone, load_backbone
-from core.injector import lora_parameter_count
+from core.injector import inserted, lora_parameter_count
 from core.options import RestoreOptions, TrainOptions
 from core.sampling import FaceCondition, sample
-from core.training import train_injector
+from core.training import _LEARNER, _Training, train_injector
 from lab.bench.__main__ import main
+from lab.bench.levers import _CastAtEveryUse, _EncodedApart, _LatentsAnew, _PromptsAnew, _StemAnew, _WholeClassPass
 from lab.bench.plain import PlainRestoration, PlainTraining
 from lab.bench.references import random_references
 from lab.pretrain.bundle import write_tiny_bundle
@@ -50,6 +51,26 @@ def test_plain_restoration_gives_the_same(backbone: Backbone) -> None:
     difference = (plain - ours).abs()  # near a kink of the networks rounding may bend a gradient
     assert difference.mean() < 1e-3
     assert difference.max() < 0.1
+
+
+@pytest.mark.parametrize(
+    "kind", [_CastAtEveryUse, _EncodedApart, _LatentsAnew, _PromptsAnew, _StemAnew, _WholeClassPass]
+)
+def test_levers_save_work_alone(backbone: Backbone, kind: type[_Training]) -> None:
+    """Before the pivot and after it, a training without one of the levers has the losses that it has with all."""
+    options = replace(SHORT, control=True, strength=0.6, identity_every=1)
+    references = random_references(backbone, 2)
+    with_all, without = (losses(backbone, one(backbone, references, options, None)) for one in (_Training, kind))
+    assert with_all == pytest.approx(without, abs=1e-4)
+
+
+def losses(backbone: Backbone, training: _Training) -> list[float]:
+    """Return every term of the loss at every step."""
+    found: list[float] = []
+    with inserted(backbone.unet, {_LEARNER: training.lora}) as lora:
+        while not training.finished:
+            found += training.advance(lora).parts.values()
+    return found
 
 
 @pytest.mark.prove
