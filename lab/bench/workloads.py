@@ -22,7 +22,7 @@ from lab.bench.levers import steps_of_training
 from lab.bench.plain import PlainRestoration, PlainTraining
 from lab.bench.references import random_references
 
-_SHORT_STEPS = 4  # of training, half of them before the pivot: both loops repeat themselves
+_SHORT_STEPS = 8  # of training, half of them before the pivot: both loops repeat themselves
 BEYOND = 2.0  # a cosine that no face reaches, so that guidance never rests
 
 
