@@ -16,7 +16,7 @@ from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 from PIL.PngImagePlugin import PngInfo
 
 from core.errors import ImageTooLarge, InvalidOption, UnreadableImage
-from core.photo_limits import MAX_BYTES, MAX_PIXELS, MAX_SCANS, MAX_SIDE, MIN_SIDE
+from core.photo_limits import MAX_BYTES, MAX_PIXELS, MAX_PIXELS_OF, MAX_SCANS, MAX_SIDE, MIN_SIDE
 from core.quick_png import quick_png
 
 # What Pillow's and libheif's decoders raise over damaged bytes.
@@ -56,7 +56,7 @@ def read_photo(data: bytes, limit_bytes: int | None = MAX_BYTES) -> Photo:
             _check_scans(image, data)
             profile = _checked_profile(image.info.get("icc_profile"), image.mode)
             image.load()
-            _check_size(image.size)  # once more: HEIC may turn out larger than its head says
+            _check_size(image)  # once more: HEIC may turn out larger than its head says
             ImageOps.exif_transpose(image, in_place=True)  # never two whole pictures where one is enough
             pixels = np.asarray(_flattened(image))
     except UnidentifiedImageError:
@@ -154,17 +154,18 @@ def _with_xmp(encoder: str, xmp: bytes) -> dict[str, Any]:
 
 def _check_header(image: Image.Image) -> None:
     """Refuse sizes and frames before a pixel is decoded."""
-    _check_size(image.size)
+    _check_size(image)
     if getattr(image, "n_frames", 1) > 1:
         raise UnreadableImage(f"got an image of {image.n_frames} frames, wanted a single one")  # type: ignore[attr-defined]
 
 
-def _check_size(size: tuple[int, int]) -> None:
-    width, height = size
-    if width * height > MAX_PIXELS or max(width, height) > MAX_SIDE:
+def _check_size(image: Image.Image) -> None:
+    width, height = image.size
+    most = MAX_PIXELS_OF.get(image.format or "", MAX_PIXELS)
+    if width * height > most or max(width, height) > MAX_SIDE:
         raise ImageTooLarge(
             f"got an image of {width}x{height} pixels, wanted sides of at most {MAX_SIDE} and "
-            f"at most {MAX_PIXELS:,} pixels; make it smaller"
+            f"at most {most:,} pixels; make it smaller{'' if most == MAX_PIXELS else ', or a JPEG'}"
         )
     if min(width, height) < MIN_SIDE:
         raise UnreadableImage(f"got an image of {width}x{height} pixels, wanted sides of at least {MIN_SIDE}")

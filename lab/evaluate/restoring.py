@@ -33,7 +33,7 @@ class Picture:
 
     path: Path
     seconds: float | None  # of its batch, shared among the batch's faces; None: made elsewhere
-    fallback: str | None = None  # why the gate took the base model's face
+    fallback: str | None = None  # why the gate took the base model's face, or the input
 
     def pixels(self) -> np.ndarray:
         """Read the picture, (S, S, 3) uint8."""

@@ -30,7 +30,7 @@ class Row:
     train: TrainOptions | None = None  # of the adapter, where there is one
     projection: bool = True  # the adapter's [V] starts from the identity projection
     good_references: int = GOOD_REFERENCES  # of the five; the others are degraded
-    gated: bool = False  # as served: where the gate falls, the base model's face is taken
+    gated: bool = False  # as served: where the gate falls, the base model's face or the input stands
     folder: str | None = None  # of another program's results
 
     def key(self) -> str:

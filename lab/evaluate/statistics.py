@@ -37,7 +37,7 @@ class Line:
     gains: dict[str, Interval]  # less the baseline's, pair by pair; empty for the baseline itself
     seconds: float | None  # a face; None: made elsewhere
     pictures: int
-    fallbacks: int  # pictures in which the gate took the base model's face
+    fallbacks: int  # pictures in which the gate took the base model's face, or the input
 
 
 def lines(

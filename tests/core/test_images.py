@@ -11,7 +11,7 @@ from PIL import Image, ImageCms
 
 from core.errors import ImageTooLarge, InvalidOption, UnreadableImage
 from core.images import Photo, encode_photo, pack_photo, read_photo, read_photo_file, write_atomically
-from core.photo_limits import MAX_BYTES
+from core.photo_limits import MAX_BYTES, MAX_PIXELS_OF
 
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 
@@ -117,6 +117,15 @@ def test_sides() -> None:
         read_photo(encoded(Image.new("L", (8193, 40)), "PNG"))
     with pytest.raises(ImageTooLarge, match="40,000,000"):
         read_photo(encoded(Image.new("1", (8000, 8000)), "PNG"))
+
+
+def test_heic_has_fewer_pixels(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A HEIC picture, slow to decode, is refused at fewer pixels than another, with a way out."""
+    monkeypatch.setitem(MAX_PIXELS_OF, "HEIF", 64 * 64)
+    larger = Image.new("RGB", (64, 65))
+    with pytest.raises(ImageTooLarge, match="4,096 pixels; make it smaller, or a JPEG"):
+        read_photo(encoded(larger, "HEIF"))
+    assert read_photo(encoded(larger, "JPEG")).size == (64, 65)
 
 
 def test_bytes() -> None:

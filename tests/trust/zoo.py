@@ -29,6 +29,7 @@ FORMS: dict[str, tuple[str, dict[str, Any]]] = {
     "heic": ("HEIF", {"quality": 80}),
 }
 LARGE = (7300, 5450)  # 39.8 megapixels: nearly all that is allowed
+LARGE_HEIC = (5770, 4330)  # 25.0
 
 
 @dataclass(frozen=True)
@@ -91,21 +92,25 @@ def small() -> Iterator[Animal]:
 
 def large() -> Iterator[Animal]:
     """Yield what comes near to every limit at once."""
-    for form in ("jpeg", "progressive", "webp", "heic"):
-        yield Animal(f"{form} of 40 megapixels", whole(form, *LARGE), "either")
+    for form in ("jpeg", "progressive", "webp"):
+        yield Animal(f"{form} of 40 megapixels", whole(form, *LARGE), "accepted")
+    for quality in (50, 64):
+        heic = encoded(picture(*LARGE_HEIC), "heic", quality=quality)
+        yield Animal(f"heic of 25 megapixels, {len(heic) >> 20} MiB", heic, "accepted")
+    yield Animal("heic of more than 25 megapixels", encoded(Image.new("RGB", (5770, 4340)), "heic"), "refused")
     noise = Image.fromarray(np.random.default_rng(2).integers(0, 256, (*LARGE[::-1], 3), np.uint8))
     for form in ("jpeg", "progressive"):  # what is slowest to unpack, and does not shrink when it is packed again
         yield Animal(f"{form} of noise, 40 megapixels", encoded(noise, form, quality=40), "accepted")
     yield from _scans(picture(*LARGE), (2, 22))
     turned = Image.Exif()
     turned[0x0112] = 6
-    yield Animal("turned jpeg of 40 megapixels", encoded(picture(*LARGE), "jpeg", exif=turned), "either")
+    yield Animal("turned jpeg of 40 megapixels", encoded(picture(*LARGE), "jpeg", exif=turned), "accepted")
     for mode in ("RGBA", "P", "CMYK", "L"):
         flat = Image.new(mode, LARGE)
         form = "jpeg" if mode == "CMYK" else "png"
-        yield Animal(f"flat {mode} of 40 megapixels", encoded(flat, form), "either")
-    yield Animal("16 bits a sample, 40 megapixels", _png(*LARGE, depth=16, colour=6, bytes_each=8), "either")
-    yield Animal("interlaced, 40 megapixels", _png(*LARGE, depth=8, colour=2, bytes_each=3, interlaced=True), "either")
+        yield Animal(f"flat {mode} of 40 megapixels", encoded(flat, form), "accepted")
+    yield Animal("16 bits a sample, 40 megapixels", _png(*LARGE, depth=16, colour=6, bytes_each=8), "accepted")
+    yield Animal("interlaced, 40 megapixels", _png(*LARGE, depth=8, colour=2, bytes_each=3, interlaced=True), "accepted")
 
 
 def cut_short(step: int = 1) -> Iterator[Animal]:
