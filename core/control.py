@@ -28,8 +28,9 @@ class _Kept(nn.Module):
 class _Given(nn.Module):
     """In the stem's place: what the stem made before, whatever picture is shown."""
 
-    def __init__(self, made: Tensor) -> None:
+    def __init__(self, stem: nn.Module, made: Tensor) -> None:
         super().__init__()
+        self.stem = stem  # so that it goes along where the network is moved meanwhile
         self._made = made
 
     def forward(self, _hint: Tensor) -> Tensor:
@@ -46,16 +47,20 @@ def hint_kept(controlnet: ControlNetModel) -> Iterator[None]:
 @contextmanager
 def hint_given(controlnet: ControlNetModel, embedded: Tensor) -> Iterator[None]:
     """Let the ControlNet go by what its stem made of pictures before, not by the hint that it is passed."""
-    with _stem_replaced(controlnet, _Given(embedded)):
+    with _stem_replaced(controlnet, _Given(controlnet.controlnet_cond_embedding, embedded)):
         yield
 
 
 @torch.no_grad()
 def embedded_hints(controlnet: ControlNetModel, hints: Tensor) -> Tensor:
-    """Return what the stem makes of pictures (n, m, 3, S, S) in [0, 1], m at a time: (n, m, C, h, w)."""
+    """Return what the stem makes of pictures (n, m, 3, S, S) in [0, 1], m at a time: (n, m, C, h, w).
+
+    It works where the stem lies: a network that waits for its turn in main memory stays there.
+    """
+    stem = controlnet.controlnet_cond_embedding
     reversed_channels = controlnet.config.controlnet_conditioning_channel_order == "bgr"
-    pictures = hints.flip(2) if reversed_channels else hints
-    return torch.stack([controlnet.controlnet_cond_embedding(some) for some in pictures])
+    pictures = (hints.flip(2) if reversed_channels else hints).to(stem.conv_in.weight.device)
+    return torch.stack([stem(some) for some in pictures]).to(hints.device)
 
 
 @contextmanager

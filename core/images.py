@@ -163,9 +163,10 @@ def _check_size(image: Image.Image) -> None:
     width, height = image.size
     most = MAX_PIXELS_OF.get(image.format or "", MAX_PIXELS)
     if width * height > most or max(width, height) > MAX_SIDE:
+        as_jpeg = width * height <= MAX_PIXELS and max(width, height) <= MAX_SIDE
         raise ImageTooLarge(
             f"got an image of {width}x{height} pixels, wanted sides of at most {MAX_SIDE} and "
-            f"at most {most:,} pixels; make it smaller{'' if most == MAX_PIXELS else ', or a JPEG'}"
+            f"at most {most:,} pixels; make it smaller{', or a JPEG' if as_jpeg else ''}"
         )
     if min(width, height) < MIN_SIDE:
         raise UnreadableImage(f"got an image of {width}x{height} pixels, wanted sides of at least {MIN_SIDE}")

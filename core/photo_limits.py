@@ -2,7 +2,7 @@
 
 MAX_BYTES = 20 * 2**20
 MAX_PIXELS = 40_000_000
-MAX_PIXELS_OF = {"HEIF": 25_000_000}  # takes a decoder twice as long for a pixel; phones write 24.5 million
+MAX_PIXELS_OF = {"HEIF": 25_000_000}  # a HEIC pixel takes twice as long to decode; phones write 24.5 million
 MIN_SIDE, MAX_SIDE = 32, 8192
 MAX_SCANS = 32  # of a JPEG: cameras write one, progressive files about ten
 PHOTO_ENDINGS = {".jpg", ".jpeg", ".png", ".webp", ".heic", ".heif"}

@@ -248,7 +248,7 @@ class _Training:
         # 2. the noise predictions: for y, and for y* with the injector and without it
         with self._autocast():
             y = self._prompts(batch.which)
-            seen = None if self._stems is None else self._stems[batch.which, batch.version]
+            seen = None if self._stem_outputs is None else self._stem_outputs[batch.which, batch.version]
             noise_pred, class_pred, base_pred = self._predictions(lora, z_t, t, y, seen)
         # 3. eq. 6, eq. 4, and the identity loss now and then
         terms = {"denoising": denoising_loss(scheduler, noise_pred, batch.noise, t, options.gamma).mean()}
@@ -291,7 +291,10 @@ class _Training:
     def _encode_both(
         self, lora: Attached, z_t: Tensor, t: Tensor, y: PromptEmbeds, y_class: PromptEmbeds, seen: Tensor | None
     ) -> tuple[Halfway, Halfway]:
-        """Return what the decoder needs for y, and for y* without the injector: by one call where neither learns."""
+        """Return what the decoder needs for y, and for y* without the injector.
+
+        By one call where nothing before the decoder learns: no LoRA lies there then, and none need be selected.
+        """
         count = len(z_t)
         if self._whole_unet_learns:
             lora.select([_LEARNER] * count)
@@ -300,7 +303,7 @@ class _Training:
             with torch.no_grad():
                 return halfway, self._encode_half(z_t, t, y_class, seen)
         seen = None if seen is None else torch.cat([seen, seen])
-        with torch.no_grad():  # no LoRA lies so far in front
+        with torch.no_grad():
             both = self._encode_half(torch.cat([z_t, z_t]), torch.cat([t, t]), PromptEmbeds.cat([y, y_class]), seen)
         return both.halves()
 
@@ -323,7 +326,7 @@ class _Training:
         return encode_half(backbone.unet, z_t, t, prompt, added, residuals)
 
     @cached_property
-    def _stems(self) -> Tensor | None:
+    def _stem_outputs(self) -> Tensor | None:
         """What the ControlNet's stem makes of the references' degraded twins, kept as their latents are."""
         twins = self._encoded.degraded
         return None if twins is None else embedded_hints(self._backbone.controlnet, twins.hints)

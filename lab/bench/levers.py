@@ -58,7 +58,7 @@ class _StemAnew(_Training):
     """Without what the ControlNet's stem made: it looks at the faces in every call."""
 
     @property
-    def _stems(self) -> Tensor | None:
+    def _stem_outputs(self) -> Tensor | None:
         twins = self._encoded.degraded
         return None if twins is None else twins.hints
 

@@ -1,5 +1,7 @@
 """Tests of looking at an LQ face once: the same numbers, and the ControlNet as it was."""
 
+from copy import deepcopy
+
 import pytest
 import torch
 
@@ -57,3 +59,11 @@ def test_hint_given(backbone: Backbone, order: str) -> None:
     finally:
         controlnet.register_to_config(controlnet_conditioning_channel_order=usual)
     assert controlnet.controlnet_cond_embedding is stem
+
+
+def test_the_stem_goes_along(backbone: Backbone) -> None:
+    """A network that is moved while its stem is replaced takes the stem with it."""
+    controlnet = deepcopy(backbone.controlnet)
+    with hint_given(controlnet, torch.zeros(1)):
+        controlnet.to("meta")
+    assert {p.device.type for p in controlnet.parameters()} == {"meta"}

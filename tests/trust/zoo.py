@@ -110,7 +110,9 @@ def large() -> Iterator[Animal]:
         form = "jpeg" if mode == "CMYK" else "png"
         yield Animal(f"flat {mode} of 40 megapixels", encoded(flat, form), "accepted")
     yield Animal("16 bits a sample, 40 megapixels", _png(*LARGE, depth=16, colour=6, bytes_each=8), "accepted")
-    yield Animal("interlaced, 40 megapixels", _png(*LARGE, depth=8, colour=2, bytes_each=3, interlaced=True), "accepted")
+    yield Animal(
+        "interlaced, 40 megapixels", _png(*LARGE, depth=8, colour=2, bytes_each=3, interlaced=True), "accepted"
+    )
 
 
 def cut_short(step: int = 1) -> Iterator[Animal]:

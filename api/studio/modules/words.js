@@ -10,7 +10,7 @@ const WHAT_TO_DO = {
   no_adapter: "Train first, or choose the instant way.",
   adapter_mismatch: "Train again: the model has changed since.",
   too_large: "Choose a photo of at most 20 MB.",
-  image_too_large: "Choose a smaller photo: at most 40 megapixels and 8192 pixels a side.",
+  image_too_large: "Choose a smaller photo: at most 40 megapixels (HEIC: 25) and 8192 pixels a side.",
   unreadable_image: "Choose a JPEG, PNG, WebP or HEIC photo.",
   no_face: "Choose a photo in which the face can be seen, or mark the face yourself.",
   several_faces: "Choose whose face it is.",
