@@ -44,6 +44,8 @@ def run(folder: Path, output: Path, choices: Choices) -> None:
         raise InvalidOption(f"got output {output}, wanted a name that ends in {_ENDING}")
     check_writable(output)
     state = _checkpoint(output) if choices.resume else None
+    if state is None and (left := checkpoint_path(output)).exists():
+        typer.echo(f"{left} of a training that was cut short gives way to a new one; --resume would go on", err=True)
     backbone = load(choices.bundle)
     verdicts = read_references(backbone, folder)
     console = Console()
@@ -80,9 +82,7 @@ def learn(
             )
     except TrainingInterrupted as stopped:
         keep(stopped.state)
-        typer.echo(
-            f"stopped after step {stopped.state.step} of {options.steps}; the same command with --resume goes on"
-        )
+        typer.echo(f"stopped after step {stopped.state.step} of {options.steps}; {advice}")
         raise typer.Exit(_INTERRUPTED) from None
     write(output, pack_adapter(adapter))
     checkpoint.unlink(missing_ok=True)

@@ -43,12 +43,11 @@ class Skipped:
 
 
 def list_people(root: Path) -> dict[str, tuple[str, ...]]:
-    """Return the photo files of every person by name; InvalidOption where the folder holds no people."""
+    """Return the photo files of every person by name, who may have none; InvalidOption where nobody has any."""
     if not root.is_dir():
         raise InvalidOption(f"got {root}, which is no folder; wanted one of person/photo.jpg")
     people = {folder.name: photo_files(folder) for folder in sorted(root.iterdir()) if folder.is_dir()}
-    people = {person: files for person, files in people.items() if files}
-    if not people:
+    if not any(people.values()):
         raise InvalidOption(f"got {root}, which holds no person/photo.jpg; wanted a folder for each person")
     return people
 

@@ -5,6 +5,7 @@ from html import escape
 from typing import Any
 
 from lab.evaluate.measuring import Measure
+from lab.judges.panel import HEADLINE_AUC
 
 _STYLE = """
 :root { --ink: #23231f; --quiet: #6d6d66; --rule: #dedcd5; --good: #1c6b45; --bad: #a3322a; }
@@ -94,7 +95,8 @@ def _judges(told: Mapping[str, Any]) -> str:
         rows.append(_row([*cells, *figures, str(judge["photos"]), *tones]))
     heads = ["judge", "part", "headline", "AUC", "same person", "strangers", "photos"]
     heads += [f"AUC, {third}" for third in thirds]
-    none = "" if told["headline"] else "<p>No judge here is good and independent enough to carry a headline.</p>"
+    wanted = f"took no part and has an AUC of {HEADLINE_AUC} or more"
+    none = "" if told["headline"] else f"<p>No judge here may carry a headline: that wants one who {wanted}.</p>"
     return f'<h2 id="judges">Who judged</h2>{none}{_framed(heads, rows)}'
 
 

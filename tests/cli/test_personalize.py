@@ -21,10 +21,11 @@ from tests.tiny_bundle import photo_of
 FAST = ("--preset", "fast")
 
 
-def learn(run: Run, references: Path, output: Path, *more: str) -> None:
-    """Personalize, which must go well."""
+def learn(run: Run, references: Path, output: Path, *more: str) -> str:
+    """Personalize, which must go well; returns what was said on stderr."""
     ran = run("personalize", "--references", references, "-o", output, *FAST, *more)
     assert ran.code == 0, ran.err
+    return ran.err
 
 
 def test_writes_an_adapter(run: Run, bundle: Path, references: Path, tmp_path: Path) -> None:
@@ -133,7 +134,10 @@ def test_killed_and_resumed(
         with pytest.raises(SystemError):
             personalize.run(references, killed, personalize.Choices("fast", str(bundle), 0, False))
     assert not killed.exists()
-    learn(run, references, killed, "--resume")
+    anew = tmp_path / "anew.safetensors"
+    shutil.copy(personalize.checkpoint_path(killed), personalize.checkpoint_path(anew))
+    assert "anew.checkpoint.safetensors" in learn(run, references, anew)  # whoever forgets --resume is told of it
+    assert "checkpoint" not in learn(run, references, killed, "--resume")
     assert killed.read_bytes() == whole.read_bytes()
 
 

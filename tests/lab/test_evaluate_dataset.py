@@ -22,11 +22,11 @@ def backbone(tmp_path_factory: pytest.TempPathFactory) -> Backbone:
 
 
 def test_people_are_folders(tmp_path: Path) -> None:
-    """Folders without a photo, and files beside the folders, are nobody."""
+    """Files beside the folders are nobody; a folder without a photo is told of, so that it can be reported."""
     root = write_people(tmp_path / "faces", people=2, photos=2)
     (root / "empty").mkdir()
     (root / "notes.txt").write_text("nobody")
-    assert list_people(root) == {f"anna_{i}": ("00.png", "01.png") for i in range(2)}
+    assert list_people(root) == {f"anna_{i}": ("00.png", "01.png") for i in range(2)} | {"empty": ()}
 
 
 def test_no_people_is_an_error(tmp_path: Path) -> None:
