@@ -34,6 +34,10 @@ class Trial:
         """Return the input of a severity or level (3, S, S), in 8-bit steps as a file would have it."""
         return to_tensor(to_pixels(self.entry.inputs[name](self.truth)))
 
+    def as_reference(self, backbone: Backbone) -> Reference:
+        """Return the clean crop as a reference of itself: what nobody has, for the bound of what a reference can do."""
+        return Reference(self.truth, judged(backbone, self.truth))
+
     def key(self, name: str) -> str:
         """Return a digest of the input of a severity or level, and of the sampling noise."""
         return _digest([self.photo.digest(), asdict(self.entry.inputs[name]), self.entry.seed])

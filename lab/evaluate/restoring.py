@@ -102,20 +102,25 @@ class Studio:
         name = f"{person.name}-{person.reference_key()}.safetensors"
         return self._folder / "adapters" / row.training_key() / name
 
-    def _whom(self, row: Row, person: EvaluatedPerson, other: EvaluatedPerson) -> Person | None:
-        """Return as whom the row restores a person's face; None: as nobody in particular."""
-        if row.who in ("input", "nobody"):
-            return None
+    def _whom(self, row: Row, person: EvaluatedPerson, other: EvaluatedPerson) -> Callable[[Trial], Person | None]:
+        """Return as whom the row restores each of a person's photos; None: as nobody in particular."""
+        if row.who == "truth":
+            return lambda trial: person_of_references(self._backbone, [trial.as_reference(self._backbone)])
+        whom = None
         if row.who == "references":
-            return person_of_references(self._backbone, person.references(self._backbone, row.good_references))
-        return person_of_adapter(self._backbone, self.adapter(row, person if row.who == "own" else other))
+            whom = person_of_references(self._backbone, person.references(self._backbone, row.good_references))
+        elif row.who in ("own", "other"):
+            whom = person_of_adapter(self._backbone, self.adapter(row, person if row.who == "own" else other))
+        return lambda trial: whom
 
     def _restored(
-        self, row: Row, whom: Person | None, batch: Sequence[tuple[Trial, str]], folder: Path
+        self, row: Row, whom: Callable[[Trial], Person | None], batch: Sequence[tuple[Trial, str]], folder: Path
     ) -> dict[str, Picture]:
         """Restore one batch and write its pictures; returned by the trial's key."""
         start = perf_counter()
-        faces = [aligned_face(self._backbone, trial.degraded(name), whom, trial.entry.seed) for trial, name in batch]
+        faces = [
+            aligned_face(self._backbone, trial.degraded(name), whom(trial), trial.entry.seed) for trial, name in batch
+        ]
         pixels, fallbacks = self._pixels(row, faces)
         seconds = (perf_counter() - start) / len(batch)
         pictures = {}

@@ -11,9 +11,9 @@ from core.errors import InvalidOption
 from core.options import RestoreOptions, TrainOptions
 from lab.evaluate.manifest import GOOD_REFERENCES, LEVELS, PHONE, REFERENCES, SECOND_ORDER
 
-# nobody: the base model; references: no training; own, other: an adapter trained for the person or for the next one;
-# elsewhere: another program's results, read from a folder.
-Who = Literal["input", "nobody", "references", "own", "other", "elsewhere"]
+# nobody: the base model; references: no training; truth: none either, with the truth itself as the only reference;
+# own, other: an adapter trained for the person or for the next one; elsewhere: another program's results in a folder.
+Who = Literal["input", "nobody", "references", "truth", "own", "other", "elsewhere"]
 Protocol = Literal["main", "grid", "ablation", "sweep"]
 PROTOCOLS: tuple[str, ...] = get_args(Protocol)
 FIDELITIES = (0.0, 0.25, 0.5, 0.75, 1.0)
@@ -93,7 +93,10 @@ def _main(train: TrainOptions, restore: RestoreOptions, severities: tuple[str, .
 
 
 def _grid(train: TrainOptions, restore: RestoreOptions, severities: tuple[str, ...]) -> list[Table]:
-    """Return all eight ways to switch injector, guidance and projection, and another person's adapter; no gate."""
+    """Return all eight ways to switch injector, guidance and projection, and two rows beside them; no gate.
+
+    Another person's adapter must not help. And the truth in the references' place: what is missing there is not theirs.
+    """
     rows = [_input(restore), _base(restore)]
     for injector in (False, True):
         for guidance in (False, True):
@@ -105,6 +108,7 @@ def _grid(train: TrainOptions, restore: RestoreOptions, severities: tuple[str, .
                     rows.append(Row(name, who, options, train if injector else None, projection or not injector))
     plain = replace(restore, guidance=False)
     rows.append(Row("another person's injector", "other", plain, train))
+    rows.append(Row("projection of the truth", "truth", plain))
     return [Table("grid", "Injector, guidance and projection, on and off", tuple(rows), severities, "untuned base")]
 
 

@@ -10,6 +10,8 @@ import torch
 from core.backbone import Backbone, load_backbone
 from core.errors import InvalidOption
 from core.options import RestoreOptions, TrainOptions
+from core.person import person_of_references
+from core.sampling import FaceCondition
 from lab.evaluate.dataset import Skipped, list_people
 from lab.evaluate.manifest import make_manifest
 from lab.evaluate.measuring import measures
@@ -105,6 +107,24 @@ def test_half_made_row_goes_on(scene: Scene, monkeypatch: pytest.MonkeyPatch) ->
     pictures = Studio(scene.backbone, scene.folder / "made").pictures(row, person, other, ("light", "medium"))
     assert made == [1]
     assert {name for _, name in pictures} == {"light", "medium"}
+
+
+def test_truth_is_the_reference_of_its_own_photo(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The row of the bound restores every photo with [V] of that photo itself."""
+    seen: list[FaceCondition] = []
+
+    def sampled(_: Backbone, lq: torch.Tensor, conditions: list[FaceCondition], *__: object) -> torch.Tensor:
+        seen.extend(conditions)
+        return lq
+
+    monkeypatch.setattr("lab.evaluate.restoring.sample", sampled)
+    row, (person, other) = Row("projection of the truth", "truth", replace(RESTORE, guidance=False)), scene.people
+    Studio(scene.backbone, scene.folder / "made").pictures(row, person, other, ("light",))
+    for trial, condition in zip(person.trials, seen, strict=True):
+        itself = person_of_references(scene.backbone, [trial.as_reference(scene.backbone)]).prompt
+        assert itself is not None
+        assert condition.prompt is not None
+        assert torch.equal(condition.prompt.embeds, itself.embeds)
 
 
 def test_report_is_whole(scene: Scene) -> None:
