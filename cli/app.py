@@ -8,7 +8,8 @@ import typer
 
 from cli import service_app
 from cli.boxes import corners
-from core.errors import PreferError
+from core.errors import InvalidOption, PreferError
+from core.options import LARGEST_SEED
 from store.errors import StoreError
 
 app = typer.Typer(
@@ -19,8 +20,15 @@ adapter_app = typer.Typer(no_args_is_help=True, help="What a person's adapter ho
 app.add_typer(bundle_app, name="bundle")
 app.add_typer(adapter_app, name="adapter")
 
+
+def _seed(value: int) -> int:
+    if not 0 <= value <= LARGEST_SEED:
+        raise InvalidOption(f"got seed {value}, wanted a number from 0 to {LARGEST_SEED:,}")
+    return value
+
+
 Bundle = Annotated[str, typer.Option(help="Name of a bundle, or its folder.")]
-Seed = Annotated[int, typer.Option(help="The same seed gives the same bits on one machine.")]
+Seed = Annotated[int, typer.Option(callback=_seed, help="The same seed gives the same bits on one machine.")]
 Device = Annotated[str, typer.Option(help="A torch device; auto: the accelerator there is, else the CPU.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")]
 Adapter = Annotated[Path, typer.Argument(help="What `personalize` wrote.")]
@@ -67,7 +75,7 @@ def restore(
     ] = None,
     seed: Seed = 0,
     face: Annotated[int | None, typer.Option(help="Which face, counted from 0, largest first.")] = None,
-    box: Annotated[str | None, typer.Option(metavar="X,Y,W,H", help="Where the face is, in pixels.")] = None,
+    box: Annotated[str | None, typer.Option(metavar="X0,Y0,X1,Y1", help="Where the face is, in pixels.")] = None,
     steps: Annotated[int | None, typer.Option(help="Sampling steps.")] = None,
     preset: Annotated[str, typer.Option(help="fast, balanced or best.")] = "fast",
     comparison: Annotated[Path | None, typer.Option(help="Also write a before and after picture.")] = None,

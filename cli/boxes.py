@@ -6,11 +6,11 @@ Box = tuple[float, float, float, float]  # x0, y0, x1, y1 in pixels
 
 
 def corners(text: str | None) -> Box | None:
-    """Return X,Y,W,H as corners."""
+    """Return X0,Y0,X1,Y1 as numbers, the order in which messages and reports name a face's box."""
     if text is None:
         return None
     try:
-        x, y, width, height = (float(part) for part in text.split(","))
+        x0, y0, x1, y1 = (float(part) for part in text.split(","))
     except ValueError:
-        raise InvalidOption(f"got --box {text!r}, wanted four numbers X,Y,W,H in pixels") from None
-    return x, y, x + width, y + height
+        raise InvalidOption(f"got --box {text!r}, wanted four numbers X0,Y0,X1,Y1 in pixels") from None
+    return x0, y0, x1, y1

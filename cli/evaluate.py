@@ -31,6 +31,7 @@ from lab.evaluate.restoring import Report, Studio, write_inputs
 from lab.evaluate.rows import Table, tables, with_others
 from lab.evaluate.run import evaluated, face_count, judge_panel
 from lab.evaluate.shares import Prepared, make_in_shares
+from lab.evaluate.statistics import ends
 from lab.judges.panel import load_judges
 
 _ROOT = Path(__file__).parent.parent
@@ -334,4 +335,4 @@ def _figures(table: dict[str, Any], ids: Sequence[str], headline: str | None) ->
 
 
 def _gain(gain: dict[str, float] | None) -> str:
-    return "" if gain is None else f"{gain['mean']:+.3f} ({gain['low']:+.3f} to {gain['high']:+.3f})"
+    return "" if gain is None else f"{gain['mean']:+.3f} ({ends(gain['low'], gain['high'], 3, '+')})"

@@ -36,7 +36,7 @@ class Choices:
     fidelity: float | None
     seed: int
     face: int | None
-    box: str | None  # X,Y,W,H
+    box: str | None  # X0,Y0,X1,Y1
     steps: int | None
     preset: str = "fast"
 
@@ -106,7 +106,7 @@ def describe(evidence: Evidence, output: Path, console: Console) -> None:
 
 def _options(choices: Choices) -> RestoreOptions:
     changes = {} if choices.steps is None else {"steps": choices.steps}
-    options = RestoreOptions.preset(choices.preset, seed=choices.seed, **changes)
+    options = RestoreOptions.preset(choices.preset, **changes)
     return options if choices.fidelity is None else options.with_fidelity(choices.fidelity)
 
 

@@ -5,6 +5,7 @@ would have written: same keys, shapes and dtypes, finite, made on the same UNet 
 """
 
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -145,10 +146,18 @@ def _check_metadata(metadata: Mapping[str, Any]) -> None:
         and all(one is None or isinstance(one, str) for one in recognizers),
         "quality_report": isinstance(metadata["quality_report"], list)
         and all(_is_report(report) for report in metadata["quality_report"]),
-        "training": isinstance(training, dict) and set(training) == {"steps", "kept_step", "held_out_identity"},
+        "training": _is_training(training),
     }
     if wrong := [name for name, fits in well.items() if not fits]:
         raise DamagedAdapter(f"got metadata whose {wrong[0]} is none; wanted an adapter as it was written")
+
+
+def _is_training(training: object) -> bool:
+    """Say whether this is what an adapter tells of its training."""
+    if not isinstance(training, dict) or set(training) != {"steps", "kept_step", "held_out_identity"}:
+        return False
+    identity = training["held_out_identity"]
+    return identity is None or (type(identity) in (int, float) and math.isfinite(identity))
 
 
 def _is_report(report: object) -> bool:

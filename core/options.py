@@ -11,6 +11,8 @@ Targets = Literal["decoder_cross", "all_cross", "decoder_all", "all"]
 Schedule = Literal["constant", "cosine"]
 Start = Literal["lq", "noise"]
 PRESETS = ("fast", "balanced", "best")
+LARGEST_SEED = 2**31 - 1  # times the prime that keeps steps apart it still fits a generator
+_TIMESTEPS = 1000  # of the schedules of SDXL and mini
 
 # fidelity -> (control scale, CFG scale, share of the target cosine, detail kept); linear between the rows.
 # 0 is most like the references, 1 most like the input.
@@ -58,9 +60,10 @@ class TrainOptions:
         _check("lambda_prior", self.lambda_prior, 0.0, 1e4)
         _check("identity_weight", self.identity_weight, 0.0, 1e4)
         _check("gamma", self.gamma, 1e-3, 1e6)
-        _check("seed", self.seed, 0, 2**63 - 1)
+        _check("seed", self.seed, 0, LARGEST_SEED)
         if self.early_stop is not None:
-            _check("early_stop", self.early_stop, 1, 100_000)
+            # Before its first evaluation a training has nothing to keep.
+            _check("early_stop", self.early_stop, self.evaluate_every, 100_000)
             _check_type("early_stop", self.early_stop, int)
         _check_choice("targets", self.targets, get_args(Targets))
         _check_choice("schedule", self.schedule, get_args(Schedule))
@@ -101,7 +104,6 @@ class RestoreOptions:
     literal_guidance: bool = False  # eq. 7 as printed, through the full VAE, at every step
     start: Start = "lq"  # the noised LQ latent, or noise alone
     strength: float = 0.6  # share of the noise schedule that the LQ latent is noised to; from noise it is always all
-    seed: int = 0
     colour_fix: bool = True  # the input's low frequencies replace the result's
     detail_kept: float = 1.0  # how far up they do: 0 = colours only, 1 = as the input's quality allows
     gate: bool = True  # a person's result that is worse than the input gives way to the base model's, if that is better
@@ -116,7 +118,11 @@ class RestoreOptions:
         _check("guidance_target_share", self.guidance_target_share, 0.0, 2.0)
         _check("detail_kept", self.detail_kept, 0.0, 2.0)
         _check("strength", self.strength, 0.05, 1.0)
-        _check("seed", self.seed, 0, 2**63 - 1)
+        if self.schedule_steps > _TIMESTEPS:
+            raise InvalidOption(
+                f"got {self.steps} steps over {self.strength:g} of the noise schedule, wanted at most "
+                f"{math.floor(_TIMESTEPS * self.strength)}: it has {_TIMESTEPS:,} timesteps in all"
+            )
         if self.fidelity is not None:
             _check("fidelity", self.fidelity, 0.0, 1.0)
         if self.guidance_target is not None:
@@ -124,6 +130,11 @@ class RestoreOptions:
         _check_interval("cfg_interval", self.cfg_interval)
         _check_interval("guidance_window", self.guidance_window)
         _check_choice("start", self.start, get_args(Start))
+
+    @property
+    def schedule_steps(self) -> int:
+        """Return how many steps the whole noise schedule would have; a start at the LQ latent leaves the first out."""
+        return round(self.steps / (self.strength if self.start == "lq" else 1.0))
 
     @classmethod
     def preset(cls, name: str, **changes: Any) -> "RestoreOptions":

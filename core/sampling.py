@@ -50,8 +50,7 @@ def sample(
         raise ValueError(f"got {len(lq)} faces and {len(conditions)} conditions, wanted one for each face")
     # 1. a scheduler of our own: the bundle's is shared
     scheduler = DDIMScheduler.from_config(backbone.scheduler.config, prediction_type="epsilon")
-    share = options.strength if options.start == "lq" else 1.0
-    scheduler.set_timesteps(round(options.steps / share))
+    scheduler.set_timesteps(options.schedule_steps)
     scheduler.timesteps = scheduler.timesteps[-options.steps :]
     lq = lq.to(backbone.device, backbone.dtype)
     z_t = _start(backbone, scheduler, lq, conditions, options)

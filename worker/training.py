@@ -1,28 +1,29 @@
 """A training job: photos out of the safe, an injector into it; checkpoints on the way, others let past in between."""
 
 import hashlib
-import json
 import time
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+import structlog
 import torch
-from safetensors.torch import load, save
 
 from core.adapter_file import pack_adapter
 from core.backbone import Backbone
-from core.errors import NoUsableReference
+from core.errors import InvalidOption, NoUsableReference
 from core.injector import Adapter
 from core.options import TrainOptions
 from core.references import Reference
-from core.train_state import TrainState, fingerprint
+from core.train_state import TrainState, fingerprint, pack_state, unpack_state
 from core.training import TrainingInterrupted, TrainProgress, train_injector
 from store import adapters, ledger
 from worker.batches import OutOfMemory
 from worker.memory import named_out_of_memory
 from worker.people import references_of, require_consent
 from worker.run import Run
+
+log = structlog.get_logger(__name__)
 
 _SHARE = 1 / 3  # of the time that others took which a training then has for itself: it is never starved
 
@@ -121,8 +122,7 @@ class Training:
     def _keep(self, state: TrainState) -> None:
         """Write a checkpoint, point the job at it, and delete the one before."""
         run = self._run
-        data = save(state.tensors, state.metadata())
-        blob = run.write(run.key(self._identity_id), "checkpoint", f"step{state.step}", data)
+        blob = run.write(run.key(self._identity_id), "checkpoint", f"step{state.step}", pack_state(state))
         with run.ledger() as session:
             old = ledger.checkpoint(session, run.lease, blob, state.step)
         run.published()
@@ -132,11 +132,15 @@ class Training:
         self._kept = time.monotonic()
 
     def _stored_state(self) -> TrainState | None:
-        """Return the checkpoint that an earlier run of this job left."""
+        """Return the checkpoint that an earlier run of this job left; what is none any more is as good as none."""
         if self._checkpoint is None:
             return None
         data = self._run.safe.read(self._run.key(self._identity_id), self._checkpoint)
-        return TrainState.from_parts(load(data), _metadata(data))
+        try:
+            return unpack_state(data)
+        except InvalidOption as error:
+            log.warning("checkpoint_unreadable", job=self._run.lease.job_id, error=str(error))
+            return None
 
     def _publish(self, backbone: Backbone, adapter: Adapter) -> None:
         run = self._run
@@ -153,10 +157,3 @@ class Training:
         with run.tenant() as session:
             adapters.publish(session, run.lease, built, run.metrics(steps=float(about["steps"])))
         run.succeeded()
-
-
-def _metadata(data: bytes) -> dict[str, str]:
-    """Return the metadata of a safetensors file that we wrote ourselves."""
-    header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
-    metadata: dict[str, str] = header["__metadata__"]
-    return metadata

@@ -62,7 +62,7 @@ class PlainRestoration:
         """Restore lq (B, 3, S, S) in [-1, 1] towards a reference's embedding (D,)."""
         backbone, count = self._backbone, len(lq)
         scheduler = DDIMScheduler.from_config(backbone.scheduler.config, prediction_type="epsilon")
-        scheduler.set_timesteps(round(options.steps / options.strength))
+        scheduler.set_timesteps(options.schedule_steps)
         scheduler.timesteps = scheduler.timesteps[-options.steps :]
         lq = lq.to(backbone.device, backbone.dtype)
         noise = torch.stack([_noise(backbone, i) for i in range(count)]).to(backbone.device)

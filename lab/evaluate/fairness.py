@@ -3,6 +3,7 @@
 The paper asks for it in its appendix C.1. The tone is an angle measured on the cheeks; nobody's ethnicity is inferred.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -62,7 +63,7 @@ def auc_interval(judge: Judge, embeddings: Tensor, people: Sequence[str]) -> Int
         count = np.bincount(generator.integers(len(names), size=len(names)), minlength=len(names))
         weight = count[who[rows]] * np.where(same, 1, count[who[columns]])
         found.append(_weighted_auc(place, weight, same))
-    low, high = np.nanpercentile(found, [2.5, 97.5]) if len(names) > 1 else (float("nan"),) * 2
+    low, high = np.nanpercentile(found, [2.5, 97.5]) if len(names) > 1 else (math.nan, math.nan)
     return Interval(area_under_curve(similarity[same], similarity[~same]), float(low), float(high), len(names))
 
 
@@ -81,9 +82,12 @@ def _difference(of: Mapping[str, float], ends: Sequence[Sequence[str]]) -> Inter
     """Return the last end's mean less the first's; each end's people are resampled on their own."""
     generator = np.random.default_rng(0)
     sides = [np.array([of[person] for person in sorted(end) if person in of]) for end in ends]
+    mean, count = float(sides[1].mean() - sides[0].mean()), sum(map(len, sides))
+    if min(map(len, sides)) < 2:
+        return Interval(mean, math.nan, math.nan, count)
     drawn = [side[generator.integers(len(side), size=(RESAMPLES, len(side)))].mean(1) for side in sides]
     low, high = np.percentile(drawn[1] - drawn[0], [2.5, 97.5])
-    return Interval(float(sides[1].mean() - sides[0].mean()), float(low), float(high), sum(map(len, sides)))
+    return Interval(mean, float(low), float(high), count)
 
 
 def _weighted_auc(place: np.ndarray, weight: np.ndarray, same: np.ndarray) -> float:
@@ -92,6 +96,6 @@ def _weighted_auc(place: np.ndarray, weight: np.ndarray, same: np.ndarray) -> fl
         np.bincount(place[kind], weight[kind], minlength=int(place.max()) + 1) for kind in (same, ~same)
     )
     if not positives.sum() or not negatives.sum():
-        return float("nan")
+        return math.nan
     below = np.cumsum(negatives) - negatives / 2
     return float((positives * below).sum() / (positives.sum() * negatives.sum()))

@@ -5,6 +5,7 @@ from html import escape
 from typing import Any
 
 from lab.evaluate.measuring import Measure
+from lab.evaluate.statistics import ends
 from lab.judges.panel import HEADLINE_AUC
 
 _STYLE = """
@@ -100,8 +101,10 @@ def _judges(told: Mapping[str, Any]) -> str:
     return f'<h2 id="judges">Who judged</h2>{none}{_framed(heads, rows)}'
 
 
-def _auc(found: Mapping[str, float]) -> str:
-    return f"{found['mean']:.3f}<small>{found['low']:.3f} to {found['high']:.3f}, {found['people']} people</small>"
+def _auc(found: Mapping[str, Any]) -> str:
+    if found["mean"] is None:
+        return "<small>too few photos or people</small>"
+    return f"{found['mean']:.3f}<small>{ends(found['low'], found['high'], 3)}, {found['people']} people</small>"
 
 
 def _verdicts(found: Sequence[Mapping[str, Any]]) -> str:
@@ -173,18 +176,18 @@ def _figure(
     value: Mapping[str, float], gain: Mapping[str, float] | None, measure: Measure, is_best: bool = False
 ) -> str:
     digits = measure.digits
-    interval = f"{value['low']:.{digits}f} to {value['high']:.{digits}f}"
+    interval = ends(value["low"], value["high"], digits)
     mean = f"{value['mean']:.{digits}f}"
     shown = f"{f'<span class=best>{mean}</span>' if is_best else mean}<small>{interval}</small>"
     if gain is None:
         return shown
-    low, high = (f"{gain[key]:+.{digits}f}" for key in ("low", "high"))
-    return f'{shown}<small class="{_way(gain, measure)}">{gain["mean"]:+.{digits}f} ({low} to {high})</small>'
+    difference = f"{gain['mean']:+.{digits}f} ({ends(gain['low'], gain['high'], digits, '+')})"
+    return f'{shown}<small class="{_way(gain, measure)}">{difference}</small>'
 
 
 def _way(gain: Mapping[str, float], measure: Measure) -> str:
-    """Say whether a gain is surely for the better or for the worse."""
-    if measure.higher is None or gain["low"] <= 0 <= gain["high"]:
+    """Say whether a gain is surely for the better or for the worse; of one person nothing is sure."""
+    if measure.higher is None or gain["low"] is None or gain["low"] <= 0 <= gain["high"]:
         return "same"
     return "up" if (gain["low"] > 0) == measure.higher else "down"
 

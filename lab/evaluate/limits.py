@@ -31,7 +31,7 @@ from lab.evaluate.openings import chosen_people
 from lab.evaluate.people import EvaluatedPerson, read_people
 from lab.evaluate.restoring import Picture, Studio
 from lab.evaluate.rows import Row
-from lab.evaluate.statistics import interval
+from lab.evaluate.statistics import ends, interval
 from lab.judges.panel import FaceResJudge, Judge
 
 PLAIN = "as they are"
@@ -206,7 +206,7 @@ def _printed(lines: Sequence[dict[str, Any]], title: str) -> Printed:
 
 
 def _shown(value: dict[str, float] | None) -> str:
-    return "" if value is None else f"{value['mean']:+.3f} ({value['low']:+.3f} to {value['high']:+.3f})"
+    return "" if value is None else f"{value['mean']:+.3f} ({ends(value['low'], value['high'], 3, '+')})"
 
 
 def main() -> None:

@@ -1,14 +1,17 @@
 """Rows turned into pictures: adapters trained and faces restored once, and kept, so that a stopped run goes on."""
 
+import hashlib
 import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from time import perf_counter
 
 import numpy as np
 import torch
 
+import core
 from core.adapter_file import pack_adapter, unpack_adapter
 from core.backbone import Backbone
 from core.blending import blended
@@ -44,7 +47,8 @@ class Studio:
     """A backbone with a folder in which everything that was made is kept by what decided it."""
 
     def __init__(self, backbone: Backbone, folder: Path, report: Report = lambda what, faces: None) -> None:
-        made_with = f"{backbone.digest[:12]}-{backbone.token_learning_rate:g}"  # the rate is no file of the bundle's
+        # The rate is no file of the bundle's; and what other code made is not what this code would make.
+        made_with = f"{backbone.digest[:12]}-{backbone.token_learning_rate:g}-{_method_digest()[:12]}"
         self._backbone, self._folder, self._report = backbone, folder / made_with, report
 
     def pictures(
@@ -152,7 +156,7 @@ def aligned_face(backbone: Backbone, lq: torch.Tensor, whom: Person | None, seed
 
 
 def write_inputs(people: Sequence[EvaluatedPerson], inputs: Sequence[str], folder: Path) -> int:
-    """Write every degraded input for other programs to restore, as person/photo input.png; returns how many."""
+    """Write every degraded input for other programs to restore, as person/photo.jpg input.png; returns how many."""
     for person in people:
         for trial in person.trials:
             for name in inputs:
@@ -175,7 +179,16 @@ def _made_elsewhere(folder: Path, person: EvaluatedPerson, inputs: Sequence[str]
 
 
 def _file(person: EvaluatedPerson, trial: Trial, name: str) -> Path:
-    return Path(person.name) / f"{Path(trial.entry.photo).stem} {name}.png"
+    return Path(person.name) / f"{Path(trial.entry.photo).name} {name}.png"
+
+
+@cache
+def _method_digest() -> str:
+    """Return a digest of the code that trains and restores."""
+    digest = hashlib.sha256()
+    for path in sorted(Path(core.__file__).parent.glob("*.py")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
 
 
 def _batches(items: Sequence[tuple[Trial, str]], size: int) -> Iterator[Sequence[tuple[Trial, str]]]:

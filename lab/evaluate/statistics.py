@@ -1,5 +1,6 @@
 """Figures of many pictures -> means with 95 % intervals: people are resampled, not photos, and rows in pairs."""
 
+import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -15,7 +16,7 @@ ALL = "all"  # of a table's inputs together
 
 @dataclass(frozen=True)
 class Interval:
-    """A mean over people, each of whom counts the same, with its 95 % bootstrap interval."""
+    """A mean over people, each of whom counts the same, with its 95 % bootstrap interval: NaN for fewer than two."""
 
     mean: float
     low: float
@@ -23,8 +24,9 @@ class Interval:
     people: int
 
     def as_dict(self) -> dict[str, Any]:
-        """Return it as JSON knows it."""
-        return {name: round(v, 5) if isinstance(v, float) else v for name, v in asdict(self).items()}
+        """Return it as JSON knows it, where what is no number is null."""
+        values = {name: round(v, 5) if isinstance(v, float) else v for name, v in asdict(self).items()}
+        return {name: None if v != v else v for name, v in values.items()}
 
 
 @dataclass(frozen=True)
@@ -88,9 +90,18 @@ def gain_of_people(mine: Iterable[Measurement], base: Iterable[Measurement], key
 def interval(people: Mapping[str, float]) -> Interval:
     """Return the mean over people and its percentile bootstrap interval; the resampling is seeded."""
     values = np.array([people[person] for person in sorted(people)])
+    if len(values) < 2:  # resampled, one person would always be the same: an interval of no width that proves nothing
+        return Interval(float(values.mean()), math.nan, math.nan, len(values))
     picks = np.random.default_rng(0).integers(len(values), size=(RESAMPLES, len(values)))
     low, high = np.percentile(values[picks].mean(1), [2.5, 97.5])
     return Interval(float(values.mean()), float(low), float(high), len(values))
+
+
+def ends(low: float | None, high: float | None, digits: int, sign: str = "") -> str:
+    """Return an interval's ends as text; `sign`: "+" where they are differences."""
+    if low is None or high is None or math.isnan(low) or math.isnan(high):
+        return "no interval"
+    return f"{low:{sign}.{digits}f} to {high:{sign}.{digits}f}"
 
 
 def grouped(

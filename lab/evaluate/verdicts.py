@@ -7,7 +7,7 @@ from typing import Any
 from lab.evaluate.manifest import REFERENCES, SEVERITIES
 from lab.evaluate.paper_figures import PAPER_FIGURES
 from lab.evaluate.run import MeasuredTable
-from lab.evaluate.statistics import ALL, Interval, Line
+from lab.evaluate.statistics import ALL, Interval, Line, ends
 
 _GAIN, _GAIN_LOW = 0.10, 0.05  # ID of full over the untuned base: the mean, and the interval's lower end
 _PSNR_LOSS = -0.1  # dB, mean paired difference
@@ -103,4 +103,4 @@ def _line(done: MeasuredTable, row: str, name: str | None = None) -> Line:
 
 
 def _shown(gain: Interval) -> str:
-    return f"{gain.mean:+.3f} ({gain.low:+.3f} to {gain.high:+.3f})"
+    return f"{gain.mean:+.3f} ({ends(gain.low, gain.high, 3, '+')})"

@@ -140,7 +140,7 @@ def test_failed_job(service: Service, tenant: Tenant, remote: Remote, photos: Pa
         ((), "--identity"),
         (("--identity", "x", "--face", "0"), "--face"),
         (("--identity", "x", "--steps", "3"), "--steps"),
-        (("--identity", "x", "--box", "1,2"), "X,Y,W,H"),
+        (("--identity", "x", "--box", "1,2"), "X0,Y0,X1,Y1"),
     ],
 )
 def test_options_that_do_not_go_together(

@@ -85,7 +85,7 @@ def test_only_the_chosen_face_changes(run: Run, group: Path, adapter: Path, tmp_
     """In a photo of two, the face chosen by index or box changes, and everything away from it stays to the bit."""
     before = read_photo_file(group).pixels
     boxes = []
-    for number, choice in enumerate((("--face", "0"), ("--face", "1"), ("--box", "40,104,144,144"))):
+    for number, choice in enumerate((("--face", "0"), ("--face", "1"), ("--box", "40,104,184,248"))):
         output = tmp_path / f"{number}.png"
         told = restored(run, group, "--adapter", adapter, "-o", output, *choice)
         boxes.append(told["faces"][0]["box"])
@@ -166,11 +166,11 @@ def test_photos_that_will_not_do(run: Run, group: Path, adapter: Path, tmp_path:
     [
         (("--face", "1"), "0 to 0"),
         (("--face", "-1"), "0 to 0"),
-        (("--box", "1,2,3"), "X,Y,W,H"),
-        (("--box", "a,b,c,d"), "X,Y,W,H"),
+        (("--box", "1,2,3"), "X0,Y0,X1,Y1"),
+        (("--box", "a,b,c,d"), "X0,Y0,X1,Y1"),
         (("--box", "0,0,9000,10"), "480x320"),
         (("--box", "nan,0,50,50"), "x0 < x1"),
-        (("--face", "0", "--box", "10,10,90,90"), "one of them"),
+        (("--face", "0", "--box", "10,10,100,100"), "one of them"),
         (("--fidelity", "1.5"), "fidelity"),
         (("--fidelity", "nan"), "fidelity"),
         (("--seed", "-1"), "seed"),

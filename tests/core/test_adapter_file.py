@@ -1,6 +1,7 @@
 """Tests of an adapter's file: whole, damaged, another bundle's, and as diffusers reads it."""
 
 import json
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -165,6 +166,10 @@ def _no_training(_: Tensors, metadata: Metadata) -> None:
     _change(metadata, training=None)
 
 
+def _endless_identity(_: Tensors, metadata: Metadata) -> None:
+    _change(metadata, training={"steps": 2, "kept_step": 0, "held_out_identity": -math.inf})
+
+
 def _nameless_bundle(_: Tensors, metadata: Metadata) -> None:
     _change(metadata, bundle=["tiny"])
 
@@ -195,6 +200,7 @@ DAMAGES: list[Callable[[Tensors, Metadata], None]] = [
     _short_report,
     _one_recognizer,
     _no_training,
+    _endless_identity,
     _nameless_bundle,
 ]
 

@@ -56,6 +56,8 @@ def test_middle_fidelity_is_the_default() -> None:
         {"schedule": "steep"},
         {"early_stop": 0},
         {"early_stop": 2.5},
+        {"early_stop": 19, "evaluate_every": 20},
+        {"seed": 2**31},
         {"batch_size": "4"},
         {"control": 1},
         {"colour": True},
@@ -78,7 +80,9 @@ def test_wrong_training_options(values: dict[str, object]) -> None:
         {"start": "middle"},
         {"fidelity": 2.0},
         {"guidance_target": -3},
-        {"seed": -1},
+        {"steps": 601},
+        {"steps": 51, "strength": 0.05},
+        {"seed": 1},
         {"guidance": "yes"},
     ],
 )
@@ -86,6 +90,12 @@ def test_wrong_restoration_options(values: dict[str, object]) -> None:
     """A value out of range, of another type, or of an unknown name is refused, and named."""
     with pytest.raises(InvalidOption, match=next(iter(values))):
         RestoreOptions.from_dict(values)
+
+
+def test_steps_over_the_whole_schedule() -> None:
+    """From noise alone the whole schedule is there for the steps that a start at the LQ latent has no room for."""
+    assert RestoreOptions(steps=601, start="noise").schedule_steps == 601
+    assert RestoreOptions(steps=600).schedule_steps == 1000
 
 
 def test_wrong_preset() -> None:

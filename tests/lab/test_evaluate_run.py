@@ -18,7 +18,7 @@ from lab.evaluate.measuring import measures
 from lab.evaluate.people import EvaluatedPerson, read_people
 from lab.evaluate.perceptual import OWN, load_perceptual, own_quality
 from lab.evaluate.report import About, Evaluation, write_report
-from lab.evaluate.restoring import Studio
+from lab.evaluate.restoring import Studio, write_inputs
 from lab.evaluate.rows import PROTOCOLS, Row, Table, tables
 from lab.evaluate.run import MeasuredTable, evaluated, face_count, judge_panel
 from lab.judges.panel import GateJudge
@@ -92,6 +92,24 @@ def test_second_run_makes_nothing_anew(scene: Scene, monkeypatch: pytest.MonkeyP
     again = evaluated(studio, TABLE, scene.people, judges, {})
     assert again == scene.done
     assert sum(counted) == face_count([TABLE], scene.people)
+
+
+def test_other_code_makes_its_own(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pictures of other code are not taken for this code's."""
+    monkeypatch.setattr("lab.evaluate.restoring._method_digest", lambda: "0ther" * 4)
+    monkeypatch.setattr("lab.evaluate.restoring.sample", _never)
+    person, other = scene.people
+    with pytest.raises(AssertionError):
+        Studio(scene.backbone, scene.folder / "made").pictures(TABLE.rows[1], person, other, ("light",))
+
+
+def test_inputs_of_one_stem_are_two_files(scene: Scene, tmp_path: Path) -> None:
+    """Photos a.jpg and a.png of one person do not overwrite each other's inputs."""
+    person = scene.people[0]
+    twin = replace(person.trials[0], entry=replace(person.trials[0].entry, photo=f"{person.name}/05.jpg"))
+    trials = (replace(twin, entry=replace(twin.entry, photo=f"{person.name}/05.png")), twin)
+    assert write_inputs([replace(person, trials=trials)], ("light",), tmp_path) == 2
+    assert len(list(tmp_path.rglob("*.png"))) == 2
 
 
 def test_half_made_row_goes_on(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,12 +1,13 @@
 """Tests of means and intervals: people are resampled, rows compared pair by pair."""
 
+import math
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from lab.evaluate.measuring import Measurement
-from lab.evaluate.statistics import ALL, gain_of_people, grouped, interval, lines, mean_of_people
+from lab.evaluate.statistics import ALL, ends, gain_of_people, grouped, interval, lines, mean_of_people
 from lab.judges.panel import area_under_curve
 
 
@@ -30,6 +31,16 @@ def test_interval_covers_the_truth() -> None:
         found = interval(drawn)
         hits += found.low <= 3.0 <= found.high
     assert 88 <= hits <= 99
+
+
+def test_one_person_has_no_interval() -> None:
+    """Resampled, one person is always the same: that is no certainty, in figures, in JSON or in words."""
+    found = interval({"anna": 0.12})
+    assert found.mean == pytest.approx(0.12)
+    assert math.isnan(found.low)
+    assert found.as_dict() == {"mean": 0.12, "low": None, "high": None, "people": 1}
+    assert ends(found.low, found.high, 3) == ends(None, None, 3) == "no interval"
+    assert ends(-0.1, 0.25, 2, "+") == "-0.10 to +0.25"
 
 
 def test_gain_is_paired() -> None:

@@ -18,6 +18,7 @@ from cli.app import main
 from core.backbone import Backbone, load_backbone
 from core.errors import NoUsableReference
 from core.images import encode_photo
+from lab.pretrain.controlnet.examples import Examples
 from lab.pretrain.controlnet.photos import find_crops
 from lab.pretrain.controlnet.run import ControlOptions, pretrain_controlnet
 from tests.servers import free_port
@@ -75,6 +76,22 @@ def test_photos(backbone: Backbone, photos: Path, tmp_path: Path) -> None:
     assert "a.png" in find_crops(photos, backbone.resolution, lambda: backbone.detector, index).skipped
     with pytest.raises(NoUsableReference, match="none gives a face"):
         find_crops(photos / "nowhere", 128, lambda: backbone.detector, tmp_path / "other.json")
+
+
+def test_a_face_is_seen_at_every_noise_level(backbone: Backbone, photos: Path, tmp_path: Path) -> None:
+    """What is drawn for an example's noise does not follow from the face that was drawn for it."""
+    crops = find_crops(photos, backbone.resolution, lambda: backbone.detector, tmp_path / "faces.json")
+    alone = replace(crops, faces=crops.faces[:1])
+    seeds = [seed for _, _, seed in (Examples(alone, 40, seed=0)[number] for number in range(40))]
+    several = [Examples(replace(crops, faces=crops.faces[:2]), 40, seed=0)[number] for number in range(40)]
+    assert len(set(seeds)) == 40
+    first = several[0][0]
+    levels = {
+        int(torch.randint(2, (), generator=torch.Generator().manual_seed(seed)))
+        for x, _, seed in several
+        if torch.equal(x, first) or torch.equal(x, first.flip(-1))
+    }
+    assert levels == {0, 1}
 
 
 def test_killed_and_resumed(backbone: Backbone, photos: Path, tmp_path: Path) -> None:

@@ -78,6 +78,24 @@ def test_given_back_and_resumed(
     assert house.adapter_of(job_id)[1] == undisturbed
 
 
+def test_an_unreadable_checkpoint_is_as_good_as_none(
+    house: House, room: Darkroom, ada: str, undisturbed: bytes, tiny_folder: Path, at_step: Act
+) -> None:
+    """A checkpoint that is whole in the safe and yet none to this version: the training begins anew."""
+    leaving = darkroom(house, tiny_folder)
+    job_id = house.training(ada, preset="fast", steps=STEPS)
+    at_step(5, leaving.bell.stop)
+    with pytest.MonkeyPatch.context() as patch, leaving.worker.alive():
+        patch.setattr(training, "pack_state", lambda state: b"of another version")
+        leaving.worker.turn()
+    leaving.parts.database.close()
+    assert house.job(job_id).checkpoint_step == 5
+    at_step(STEPS, lambda: None)
+    room.work()
+    assert house.job(job_id).state == "succeeded"
+    assert house.adapter_of(job_id)[1] == undisturbed
+
+
 def test_canceled_within_a_step(house: House, room: Darkroom, ada: str, at_step: Act) -> None:
     """A cancelled training does not begin another step."""
     job_id = house.training(ada, preset="fast", steps=STEPS)

@@ -10,7 +10,10 @@ _SECOND_ORDER = 0.5  # share of the examples degraded twice
 
 
 class Examples(Dataset[tuple[Tensor, Tensor, int]]):
-    """Numbers from 0 on -> the crop (3, S, S) in [-1, 1], its hint (3, S, S) in [0, 1], the number."""
+    """Numbers from 0 on -> the crop (3, S, S) in [-1, 1], its hint (3, S, S) in [0, 1], the seed of its noise.
+
+    That seed is drawn, not counted: a generator seeded by the number again would tie an example's t to its face.
+    """
 
     def __init__(self, crops: Crops, count: int, seed: int) -> None:
         self._crops, self._count, self._seed = crops, count, seed
@@ -28,4 +31,4 @@ class Examples(Dataset[tuple[Tensor, Tensor, int]]):
         lq = x
         for degradation in draw_second_order(generator) if twice else [draw(generator, None)]:
             lq = degrade(lq, degradation, generator)
-        return x, (lq + 1) / 2, number
+        return x, (lq + 1) / 2, int(randint(2**31, (), generator=generator))

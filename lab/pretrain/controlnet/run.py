@@ -122,12 +122,12 @@ def _loss(
     backbone: Backbone, controlnet: torch.nn.Module, batch: tuple[Tensor, Tensor, Tensor], options: ControlOptions
 ) -> Tensor:
     """Return eq. 6 over a batch: the frozen UNet predicts, led by the ControlNet's view of the degraded face."""
-    x, hint, numbers = batch
+    x, hint, seeds = batch
     scheduler, device = backbone.scheduler, backbone.device
     with torch.no_grad():
         z = backbone.encode(x).float()
-    # Drawn for each example by its number, so that they do not depend on how many processes share a batch.
-    generators = [torch.Generator().manual_seed(options.seed * 7_919 + number) for number in numbers.tolist()]
+    # Drawn for each example by a seed of its own, so that they do not depend on how many processes share a batch.
+    generators = [torch.Generator().manual_seed(seed) for seed in seeds.tolist()]
     last = scheduler.config.num_train_timesteps
     t = torch.cat([torch.randint(last, (1,), generator=generator) for generator in generators]).to(device)
     noise = torch.stack([torch.randn(z.shape[1:], generator=generator) for generator in generators]).to(z)
