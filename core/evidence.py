@@ -35,7 +35,7 @@ class Evidence:
     likeness: float | None  # input to person: 0 = a stranger, 1 = the same
     similarity_before: float | None  # second recognizer's cosine of input and references; None: there is none
     similarity_after: float | None
-    consistency_db: float  # PSNR of result and input, both reduced to a 16th
+    consistency_db: float  # PSNR of the model's own output, before blending, and the input, both reduced to a 16th
     colour_shift: float  # delta-E of result and input, low frequencies
     fallback: str | None = None  # why the result is not what was wanted
     warning: str | None = None  # what speaks against the result, where the base model's was no better

@@ -76,7 +76,7 @@ class Adapter:
     identity: TokenVectors  # [V] itself, fp32: another text pipeline can use it
     references: Tensor  # (n, D) unit embeddings of the references by the guidance recognizer, best photo first
     second_references: Tensor  # (n, D2) the same by the second recognizer; D2 = 0 where the bundle has none
-    metadata: dict[str, Any]  # bundle, base_digest, rank, targets, options, quality_report, seed ...
+    metadata: dict[str, Any]  # bundle, base_digest, recognizers, options, quality_report, training
 
 
 class Attached:
