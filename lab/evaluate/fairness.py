@@ -9,14 +9,14 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from lab.evaluate.measuring import Measurement
 from lab.evaluate.people import EvaluatedPerson
 from lab.evaluate.skin import THIRDS, thirds, tone
 from lab.evaluate.statistics import RESAMPLES, Interval, gain_of_people, mean_of_people
-from lab.judges.panel import Judge, area_under_curve
+from lab.judges.auc import area_under_curve, photo_pairs, weighted_area_under_curve
+from lab.judges.panel import Judge
 
 GAP = "lighter third less darker third"
 _RESAMPLES_AUC = 1000
@@ -53,16 +53,15 @@ def auc_interval(judge: Judge, embeddings: Tensor, people: Sequence[str]) -> Int
     A person drawn twice counts as two, whose photos are never compared with each other's.
     """
     names, who = np.unique(np.array(people), return_inverse=True)
-    rows, columns = (index.numpy() for index in torch.triu_indices(len(people), len(people), 1))
+    rows, columns, same = photo_pairs(people)
     similarity = judge.similarity(embeddings[rows], embeddings[columns]).double().numpy()
-    same = who[rows] == who[columns]
     _, place = np.unique(similarity, return_inverse=True)
     generator = np.random.default_rng(0)
     found = []
     for _ in range(_RESAMPLES_AUC):
         count = np.bincount(generator.integers(len(names), size=len(names)), minlength=len(names))
         weight = count[who[rows]] * np.where(same, 1, count[who[columns]])
-        found.append(_weighted_auc(place, weight, same))
+        found.append(weighted_area_under_curve(place, weight, same))
     low, high = np.nanpercentile(found, [2.5, 97.5]) if len(names) > 1 else (math.nan, math.nan)
     return Interval(area_under_curve(similarity[same], similarity[~same]), float(low), float(high), len(names))
 
@@ -88,14 +87,3 @@ def _difference(of: Mapping[str, float], ends: Sequence[Sequence[str]]) -> Inter
     drawn = [side[generator.integers(len(side), size=(RESAMPLES, len(side)))].mean(1) for side in sides]
     low, high = np.percentile(drawn[1] - drawn[0], [2.5, 97.5])
     return Interval(mean, float(low), float(high), count)
-
-
-def _weighted_auc(place: np.ndarray, weight: np.ndarray, same: np.ndarray) -> float:
-    """Return the AUC of pairs of which each stands `weight` times; NaN where one kind of pair is missing."""
-    positives, negatives = (
-        np.bincount(place[kind], weight[kind], minlength=int(place.max()) + 1) for kind in (same, ~same)
-    )
-    if not positives.sum() or not negatives.sum():
-        return math.nan
-    below = np.cumsum(negatives) - negatives / 2
-    return float((positives * below).sum() / (positives.sum() * negatives.sum()))

@@ -13,7 +13,7 @@ from core.likeness import embed
 from core.options import RestoreOptions
 from core.sampling import FaceCondition, sample
 from core.tokens import encode_prompt, word_vectors
-from lab.judges.panel import area_under_curve
+from lab.judges.auc import area_under_curve
 
 BATCH = 8  # faces at a time
 

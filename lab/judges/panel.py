@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -16,6 +15,7 @@ from core.arcface import to_arcface_frame
 from core.backbone import Backbone
 from core.errors import InvalidOption
 from core.references import second_embeddings
+from lab.judges.auc import area_under_curve, photo_pairs
 from lab.judges.dlib_resnet import DlibResnet
 from lab.judges.faceres import BATCH, FaceRes
 
@@ -117,23 +117,10 @@ class Standing:
 
 def standing(judge: Judge, embeddings: Tensor, people: Sequence[str]) -> Standing:
     """Measure a judge on the embeddings (n, D) it gave to photos, with the person in each."""
-    rows, columns = torch.triu_indices(len(people), len(people), 1)
+    rows, columns, same = photo_pairs(people)
     similarity = judge.similarity(embeddings[rows], embeddings[columns]).double().numpy()
-    names = np.array(people)
-    same = names[rows.numpy()] == names[columns.numpy()]
     auc = area_under_curve(similarity[same], similarity[~same])
     return Standing(auc, float(similarity[same].mean()), float(similarity[~same].mean()), len(people))
-
-
-def area_under_curve(positives: np.ndarray, negatives: np.ndarray) -> float:
-    """Return how often a positive scores above a negative, ties counted half; NaN where either is missing."""
-    if len(positives) == 0 or len(negatives) == 0:
-        return float("nan")
-    scores = np.concatenate([positives, negatives])
-    values, place, counts = np.unique(scores, return_inverse=True, return_counts=True)
-    ranks = (np.cumsum(counts) - (counts - 1) / 2)[place]  # ties share their mean rank
-    n = len(positives)
-    return float((ranks[:n].sum() - n * (n + 1) / 2) / (n * len(negatives)))
 
 
 def carries_headline(judge: Judge, found: Standing) -> bool:

@@ -26,6 +26,5 @@ def calibration(bundle: Path, pixels: Tensor, people: list[str]) -> dict[str, ob
 @torch.no_grad()
 def _medians(recognizer: IResNet, pixels: Tensor, people: list[str]) -> tuple[float, float]:
     """Return the median cosine of two people's photos and of one person's."""
-    cosines, same = pair_cosines(embedded(recognizer.eval(), pixels), people)
-    strangers, one = np.median(cosines[~same]), np.median(cosines[same])
+    one, strangers = (np.median(cosines) for cosines in pair_cosines(embedded(recognizer.eval(), pixels), people))
     return round(float(strangers), 4), round(float(one), 4)

@@ -17,6 +17,7 @@ from torch.nn import functional
 
 from core.arcface import IResNet
 from core.degradation import degrade, draw
+from lab.judges.auc import area_under_curve, photo_pairs
 from lab.pretrain.data import CropOptions, load_photos, random_crops, split
 
 Teacher = Callable[[Tensor], Tensor]  # (B, 3, 112, 112) in [-1, 1] -> (B, D)
@@ -85,7 +86,7 @@ class RecognizerStage:
     def evaluate(self) -> dict[str, float]:
         """Return the verification AUC over all pairs of the tuning people's photos."""
         pixels, people = self._tuning
-        return {"auc": verification_auc(embedded(self._recognizer, pixels), people)}
+        return {"auc": area_under_curve(*pair_cosines(embedded(self._recognizer, pixels), people))}
 
 
 def embedded(recognizer: IResNet, pixels: Tensor) -> Tensor:
@@ -94,18 +95,10 @@ def embedded(recognizer: IResNet, pixels: Tensor) -> Tensor:
 
 
 def pair_cosines(embeddings: Tensor, people: list[str]) -> tuple[np.ndarray, np.ndarray]:
-    """Return the cosines of all pairs of photos, and of each pair whether it shows one person."""
-    names = np.array(people)
-    upper = np.triu_indices(len(people), 1)
-    return (embeddings @ embeddings.T).numpy()[upper], (names[:, None] == names[None])[upper]
-
-
-def verification_auc(embeddings: Tensor, people: list[str]) -> float:
-    """Return how often a pair of one person's photos is more alike than a pair of two people's."""
-    scores, same = pair_cosines(embeddings, people)
-    ranks = scores.argsort().argsort() + 1.0
-    positives = same.sum()
-    return float((ranks[same].sum() - positives * (positives + 1) / 2) / (positives * (~same).sum()))
+    """Return the cosines of all pairs of photos of one person, and of those of two people."""
+    rows, columns, same = photo_pairs(people)
+    cosines = (embeddings[rows] * embeddings[columns]).sum(-1).numpy()
+    return cosines[same], cosines[~same]
 
 
 def arcface_crops(pixels: Tensor) -> Tensor:

@@ -15,9 +15,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from core.arcface import IResNet
+from lab.judges.auc import area_under_curve
 from lab.pretrain.data import CropOptions, Photos
 from lab.pretrain.data import random_crops as crops_of
-from lab.pretrain.recognizer import arcface_crops, embedded, verification_auc
+from lab.pretrain.recognizer import arcface_crops, embedded, pair_cosines
 
 _MARGIN, _SCALE = 0.35, 32.0  # of CosFace
 _CROPS = CropOptions(side=112, rotate=5.0, scale=0.05, shift=0.02, perspective=0.03, light=0.2, colour=0.08)
@@ -81,4 +82,4 @@ class SecondStage:
     def evaluate(self) -> dict[str, float]:
         """Return the verification AUC over all pairs of the tuning people's photos."""
         pixels, people = self._tuning
-        return {"auc": verification_auc(embedded(self._recognizer, pixels), people)}
+        return {"auc": area_under_curve(*pair_cosines(embedded(self._recognizer, pixels), people))}

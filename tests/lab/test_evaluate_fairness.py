@@ -8,7 +8,8 @@ import torch
 
 from lab.evaluate.fairness import GAP, Third, auc_interval, gap
 from lab.evaluate.measuring import Measurement
-from lab.judges.panel import DlibJudge, area_under_curve
+from lab.judges.auc import area_under_curve
+from lab.judges.panel import DlibJudge
 
 
 class _Cosine(DlibJudge):

@@ -8,7 +8,7 @@ import pytest
 
 from lab.evaluate.measuring import Measurement
 from lab.evaluate.statistics import ALL, ends, gain_of_people, grouped, interval, lines, mean_of_people
-from lab.judges.panel import area_under_curve
+from lab.judges.auc import area_under_curve
 
 
 def _measurement(row: str, person: str, photo: str, psnr: float, name: str = "light") -> Measurement:
