@@ -14,10 +14,11 @@ from cli.restore import before_and_after, describe, restored_face
 from cli.scene import demo_scene
 from core.errors import InvalidOption
 from core.images import Photo, encode_photo, read_photo_file
+from core.matching import Wish
 from core.options import RestoreOptions, TrainOptions
 from core.person import person_of_adapter
 from core.provenance import provenance
-from core.restoration import Wish, pasted
+from core.restoration import pasted
 
 _PRESET = "fast"
 

@@ -20,10 +20,11 @@ from core.adapter_file import read_adapter
 from core.backbone import Backbone
 from core.evidence import Evidence
 from core.images import Photo, encode_photo, read_photo_file
+from core.matching import Wish
 from core.options import RestoreOptions
 from core.person import Person, person_of_adapter, person_of_references
 from core.provenance import provenance
-from core.restoration import RestoredFace, Wish, pasted, prepare, restore_faces
+from core.restoration import RestoredFace, pasted, prepare, restore_faces
 
 
 @dataclass(frozen=True)

@@ -15,9 +15,10 @@ from core.backbone import Backbone
 from core.faces import Face
 from core.images import Photo
 from core.likeness import STRANGER, FaceEmbeddings, embed, likeness
+from core.pixels import to_tensor
 from core.quality import HIGH_QUALITY, Quality
 from core.references import Reference
-from core.restoration import SMALLEST_FACE, to_tensor
+from core.restoration import SMALLEST_FACE
 
 Reason = Literal[
     "no_face", "multiple_faces", "too_small", "too_blurry_to_find_landmarks", "different_person", "duplicate"

@@ -4,8 +4,8 @@
     restore_faces  sample -> blend with the input -> evidence -> gate     one batch, of any photos and people
     pasted         the difference, back into the photo at its own resolution
 
-Strangers are never touched, and nobody is searched for: a person that the caller names is compared with the faces of
-this one photo. Outside the mask the pixels are the input's to the bit.
+Strangers are never touched, and nobody is searched for: `core.matching` compares a person that the caller names with
+the faces of this one photo. Outside the mask the pixels are the input's to the bit.
 """
 
 from collections.abc import Callable, Sequence
@@ -19,29 +19,19 @@ from core.alignment import alignment, box_alignment, crop, paste
 from core.backbone import Backbone
 from core.blending import blended
 from core.colour import colour_shift
-from core.errors import FaceTooSmall, IdentityMismatch, InvalidOption, NoFaceFound, SeveralFaces
+from core.errors import FaceTooSmall, IdentityMismatch
 from core.evidence import Evidence, complaint, consistency_db, decided
-from core.faces import Box, Face, overlap
+from core.faces import Box, Face
 from core.images import Photo
 from core.likeness import FaceEmbeddings, doubt, embed, is_strangers, likeness, target_constant
+from core.matching import Wish, find_places
 from core.options import RestoreOptions
 from core.person import Person, Tier
+from core.pixels import to_pixels, to_tensor
 from core.references import guiding_reference, target_cosine
 from core.sampling import FaceCondition, sample
 
 SMALLEST_FACE = 16  # pixels of the box's shorter side
-_SAME_PLACE = 0.3  # intersection over union at which a box given by hand means a face that was found
-_CLEAR, _CLEAR_MARGIN = 0.35, 0.2  # likeness of a face chosen among several, and its lead over the next
-
-
-@dataclass(frozen=True)
-class Wish:
-    """One face to restore: as whom, and where where that should not be searched."""
-
-    person: Person | None = None  # None: by the base model, as nobody in particular
-    face: int | None = None  # counted from 0, largest first
-    box: Box | None = None  # x0, y0, x1, y1 in pixels of the upright photo
-    seed: int = 0
 
 
 @dataclass(frozen=True)
@@ -75,15 +65,8 @@ def prepare(backbone: Backbone, photo: Photo, wishes: Sequence[Wish]) -> list[Pr
 
     NoFaceFound, SeveralFaces, FaceTooSmall or IdentityMismatch where the photo does not answer a wish.
     """
-    found = backbone.detector.detect(photo.pixels)
-    places: list[Face | Box | None] = [_given_place(photo, found, wish) for wish in wishes]
-    taken = [place for place in places if isinstance(place, Face)]
-    _no_face_twice(taken)
-    free = [face for face in found if not any(face is other for other in taken)]
-    open_wishes = [i for i, place in enumerate(places) if place is None]
-    for i, face in _matched(backbone, photo, free, [(i, wishes[i].person) for i in open_wishes]):
-        places[i] = face
-    return [_prepared(backbone, photo, place, wish) for place, wish in zip(places, wishes, strict=True) if place]
+    places = find_places(backbone, photo, wishes)
+    return [_prepared(backbone, photo, place, wish) for place, wish in zip(places, wishes, strict=True)]
 
 
 def restore_faces(
@@ -119,91 +102,6 @@ def pasted(photo: Photo, restored: Sequence[RestoredFace]) -> Photo:
     return replace(photo, pixels=pixels)
 
 
-def to_tensor(pixels: np.ndarray) -> Tensor:
-    """Turn pixels (H, W, 3) uint8 into (3, H, W) in [-1, 1]."""
-    return torch.from_numpy(np.ascontiguousarray(pixels)).permute(2, 0, 1).float() / 127.5 - 1
-
-
-def to_pixels(x: Tensor) -> np.ndarray:
-    """Turn x (3, H, W) in [-1, 1] into pixels (H, W, 3) uint8."""
-    return ((x + 1) * 127.5).round().clamp(0, 255).byte().permute(1, 2, 0).cpu().numpy()
-
-
-# --- Who is where ---
-
-
-def _given_place(photo: Photo, found: Sequence[Face], wish: Wish) -> Face | Box | None:
-    """Return the face that a wish points at by index or box, the box itself where no face was found in it, or None."""
-    if wish.box is not None and wish.face is not None:
-        raise InvalidOption("got both a face index and a box, wanted one of them")
-    if wish.face is not None:
-        if not found:
-            raise NoFaceFound(_no_face(photo))
-        if not 0 <= wish.face < len(found):
-            raise InvalidOption(f"got face {wish.face}, wanted one of 0 to {len(found) - 1}, largest first")
-        return found[wish.face]
-    if wish.box is None:
-        return None
-    _check_box(photo, wish.box)
-    by_hand = Face(wish.box, np.zeros((5, 2)), 1.0)
-    nearest = max(found, key=lambda face: overlap(face, by_hand), default=None)
-    return nearest if nearest is not None and overlap(nearest, by_hand) >= _SAME_PLACE else wish.box
-
-
-def _check_box(photo: Photo, box: Box) -> None:
-    width, height = photo.size
-    x0, y0, x1, y1 = box
-    if not (0 <= x0 < x1 <= width and 0 <= y0 < y1 <= height):
-        got = ", ".join(f"{side:g}" for side in box)
-        raise InvalidOption(f"got a box from ({got}), wanted x0 < x1 and y0 < y1 inside {width}x{height} pixels")
-
-
-def _no_face_twice(taken: Sequence[Face]) -> None:
-    if len({id(face) for face in taken}) < len(taken):
-        raise InvalidOption("got one face chosen twice, wanted another face for each person")
-
-
-def _matched(
-    backbone: Backbone, photo: Photo, free: Sequence[Face], wishes: Sequence[tuple[int, Person | None]]
-) -> list[tuple[int, Face]]:
-    """Give each open wish its face: the only one there is, or else the one clearly most like the person."""
-    if not wishes:
-        return []
-    if not free:
-        raise NoFaceFound(_no_face(photo))
-    if len(free) == len(wishes) == 1:
-        return [(wishes[0][0], free[0])]
-    scores = {}
-    for i, person in wishes:
-        if person is None or person.identity is None:
-            raise SeveralFaces(_choose(free, f"{len(free)} faces and no way to tell whose to restore"))
-        scores[i] = likeness(backbone, _embedded(backbone, photo, free), person.identity)
-    return _assigned(free, scores)
-
-
-def _assigned(free: Sequence[Face], scores: dict[int, Tensor]) -> list[tuple[int, Face]]:
-    """Take the surest pair again and again; a face is given once, and only where its lead is clear."""
-    assigned: dict[int, int] = {}
-    while len(assigned) < len(scores):
-        left = [j for j in range(len(free)) if j not in assigned.values()]
-        if not left:
-            raise NoFaceFound(f"got {len(scores)} people and {len(free)} faces, wanted a face for each person")
-        i = max((i for i in scores if i not in assigned), key=lambda i: float(scores[i][left].max()))
-        order = sorted(left, key=lambda j: -float(scores[i][j]))
-        best = float(scores[i][order[0]])
-        lead = best - float(scores[i][order[1]]) if len(order) > 1 else best
-        if best < _CLEAR or lead < _CLEAR_MARGIN:
-            raise SeveralFaces(_choose(free, f"{len(free)} faces, none of them clearly the person"))
-        assigned[i] = order[0]
-    return [(i, free[j]) for i, j in assigned.items()]
-
-
-def _embedded(backbone: Backbone, photo: Photo, faces: Sequence[Face]) -> FaceEmbeddings:
-    side = backbone.resolution
-    crops = [to_tensor(crop(photo.pixels, alignment(face.landmarks, side), side)) for face in faces]
-    return embed(backbone, torch.stack(crops))
-
-
 def _prepared(backbone: Backbone, photo: Photo, place: Face | Box, wish: Wish) -> PreparedFace:
     """Align one face; FaceTooSmall or IdentityMismatch where it cannot be restored as wished."""
     side, box = backbone.resolution, place.box if isinstance(place, Face) else place
@@ -222,22 +120,6 @@ def _prepared(backbone: Backbone, photo: Photo, place: Face | Box, wish: Wish) -
                 "(0 = a stranger, 1 = the same); choose another face, or mark it by a box to insist"
             )
     return PreparedFace(wish, box, matrix, aligned, embeddings, alike)
-
-
-def _no_face(photo: Photo) -> str:
-    width, height = photo.size
-    return (
-        f"got a photo of {width}x{height} pixels without a face that could be found, wanted one; mark it by a box "
-        "if there is one"
-    )
-
-
-def _choose(faces: Sequence[Face], got: str) -> str:
-    boxes = "; ".join(f"{i}: {', '.join(f'{side:.0f}' for side in face.box)}" for i, face in enumerate(faces))
-    return f"got {got}, wanted one; choose by index or box (x0, y0, x1, y1): {boxes}"
-
-
-# --- The batch ---
 
 
 def _restored(

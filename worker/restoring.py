@@ -10,9 +10,10 @@ from sqlalchemy.orm import Session
 from core.backbone import Backbone
 from core.errors import Interrupted
 from core.images import Photo
+from core.matching import Wish
 from core.options import RestoreOptions
 from core.person import Person
-from core.restoration import RestoredFace, Wish, pasted, prepare
+from core.restoration import RestoredFace, pasted, prepare
 from store import models, queries, restorations
 from store.errors import Gone
 from store.vault import OwnerKey

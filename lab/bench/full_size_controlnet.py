@@ -18,7 +18,7 @@ from torch import nn
 
 from core.backbone import Backbone
 from core.images import Photo, encode_photo
-from core.restoration import to_pixels
+from core.pixels import to_pixels
 from lab.bench.full_size import Step, timed
 from lab.bench.random_bundle import random_backbone
 from lab.bench.references import random_references

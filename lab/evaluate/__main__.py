@@ -10,7 +10,7 @@ from rich.console import Console
 
 from core.backbone import Backbone, load_backbone
 from core.images import Photo, encode_photo, write_atomically
-from core.restoration import to_pixels
+from core.pixels import to_pixels
 from lab.evaluate.grids import captioned
 from lab.evaluate.samples import free_samples, neighbours, told_apart
 from lab.pretrain.data import Photos, centre_crops, load_photos, split

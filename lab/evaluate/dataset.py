@@ -14,7 +14,7 @@ from core.alignment import alignment, crop
 from core.backbone import Backbone
 from core.errors import ImageTooLarge, InvalidOption, UnreadableImage
 from core.images import read_photo_file
-from core.restoration import to_tensor
+from core.pixels import to_tensor
 
 Frame = Literal["auto", "aligned", "whole"]
 ENDINGS = {".jpg", ".jpeg", ".png", ".webp", ".heic", ".heif"}

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from core.alignment import alignment, crop
-from core.restoration import to_pixels, to_tensor
+from core.pixels import to_pixels, to_tensor
 
 # (crop (3, S, S) in [-1, 1], landmarks (5, 2) in its pixels) -> the same crop, changed
 Drawing = Callable[[Tensor, np.ndarray], Tensor]

@@ -22,7 +22,7 @@ from core.backbone import load_backbone
 from core.images import Photo as Pixels
 from core.images import encode_photo, write_atomically
 from core.options import RestoreOptions, TrainOptions
-from core.restoration import to_pixels, to_tensor
+from core.pixels import to_pixels, to_tensor
 from lab.evaluate.dataset import list_people
 from lab.evaluate.drawing import Drawing, glasses, made_up, turned
 from lab.evaluate.grids import captioned

@@ -15,7 +15,7 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from core.colour import colour_shift
 from core.images import write_atomically
-from core.restoration import to_pixels, to_tensor
+from core.pixels import to_pixels, to_tensor
 from lab.evaluate.people import EvaluatedPerson, Trial
 from lab.evaluate.perceptual import NAMES, OWN, Metric
 from lab.evaluate.restoring import Picture

@@ -12,8 +12,8 @@ from torch import Tensor
 
 from core.assessment import judged
 from core.backbone import Backbone
+from core.pixels import to_pixels, to_tensor
 from core.references import Reference
-from core.restoration import to_pixels, to_tensor
 from lab.evaluate.dataset import Frame, Photo, Skipped, photo_files, read_crops
 from lab.evaluate.manifest import REFERENCES, Manifest, PersonEntry, TrialEntry, make_manifest
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from core.images import Photo, encode_photo, write_atomically
-from core.restoration import to_pixels
+from core.pixels import to_pixels
 from lab.evaluate.dataset import Skipped
 from lab.evaluate.fairness import thirds_of
 from lab.evaluate.grids import Case, best_and_worst, cases, sheet

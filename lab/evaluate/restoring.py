@@ -19,8 +19,10 @@ from core.errors import InvalidOption
 from core.images import Photo, encode_photo, read_photo_file, write_atomically
 from core.injector import Adapter
 from core.likeness import embed
+from core.matching import Wish
 from core.person import Person, person_of_adapter, person_of_references
-from core.restoration import PreparedFace, Wish, face_condition, restore_faces, to_pixels, to_tensor
+from core.pixels import to_pixels, to_tensor
+from core.restoration import PreparedFace, face_condition, restore_faces
 from core.sampling import sample
 from core.training import train_injector
 from lab.evaluate.people import EvaluatedPerson, Trial

@@ -21,8 +21,9 @@ from core.degradation import degrade, draw
 from core.images import Photo, encode_photo, write_atomically
 from core.options import RestoreOptions, TrainOptions
 from core.person import Person, person_of_adapter, person_of_references
+from core.pixels import to_pixels, to_tensor
 from core.references import Reference
-from core.restoration import restore_faces, to_pixels, to_tensor
+from core.restoration import restore_faces
 from core.training import train_injector
 from lab.evaluate.grids import captioned
 from lab.evaluate.restoring import aligned_face

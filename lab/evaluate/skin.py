@@ -6,7 +6,7 @@ import numpy as np
 from skimage.color import rgb2lab
 from torch import Tensor
 
-from core.restoration import to_pixels
+from core.pixels import to_pixels
 
 # Squares of a cheek in the FFHQ frame of 256 px: below the eyes, beside the nose.
 _CHEEKS = ((84, 148), (152, 148))

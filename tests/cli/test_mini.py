@@ -11,9 +11,10 @@ from core.backbone import Backbone, load_backbone
 from core.errors import SeveralFaces
 from core.images import Photo
 from core.likeness import likeness
+from core.matching import Wish
 from core.options import RestoreOptions
 from core.person import Person, person_of_references
-from core.restoration import Wish, pasted, prepare, restore_faces
+from core.restoration import pasted, prepare, restore_faces
 
 MINI = Path(__file__).parents[2] / "bundles" / "mini"
 

@@ -19,20 +19,13 @@ from core.errors import (
 )
 from core.images import Photo
 from core.injector import Adapter
+from core.matching import Wish
 from core.options import RestoreOptions
 from core.person import Person, person_of_adapter, person_of_references
+from core.pixels import to_pixels, to_tensor
 from core.quality import Quality
 from core.references import Reference, face_embeddings
-from core.restoration import (
-    PreparedFace,
-    RestoredFace,
-    Wish,
-    pasted,
-    prepare,
-    restore_faces,
-    to_pixels,
-    to_tensor,
-)
+from core.restoration import PreparedFace, RestoredFace, pasted, prepare, restore_faces
 from tests.core.conftest import made_adapter
 from tests.tiny_bundle import photo_of, write_whole_bundle
 

@@ -13,9 +13,10 @@ from core.backbone import Backbone, load_backbone
 from core.errors import IdentityMismatch
 from core.images import Photo
 from core.likeness import doubt
+from core.matching import Wish
 from core.options import RestoreOptions
 from core.person import Person, person_of_references
-from core.restoration import Wish, prepare, restore_faces
+from core.restoration import prepare, restore_faces
 
 MINI = Path(__file__).parents[2] / "bundles" / "mini"
 PEOPLE = sorted(path.stem.removesuffix("_1") for path in PORTRAITS.glob("*_1.jpg"))

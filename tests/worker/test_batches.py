@@ -9,8 +9,9 @@ import torch
 
 from core.backbone import Backbone
 from core.errors import Interrupted
+from core.matching import Wish
 from core.options import RestoreOptions
-from core.restoration import PreparedFace, RestoredFace, Wish, prepare
+from core.restoration import PreparedFace, RestoredFace, prepare
 from core.restoration import restore_faces as restore_for_real
 from tests.worker.house import photo
 from worker import batches

@@ -14,7 +14,7 @@ from core.errors import NoUsableReference, PreferError
 from core.faces import FaceDetector
 from core.images import read_photo_file, write_atomically
 from core.photo_limits import PHOTO_ENDINGS
-from core.restoration import to_tensor
+from core.pixels import to_tensor
 
 _KEEP_EVERY = 200  # photos from one writing of the index to the next
 _SMALLEST = 0.5  # of the crop's side: a face enlarged more than that teaches blur
