@@ -1,7 +1,7 @@
 """Personalizing one identity: LoRA, [V] and the Q_i learn together from a handful of photos of mixed quality.
 
-Equations 4 and 6 of the paper with an identity loss beside them. Faster than written there: the down and middle blocks
-carry no LoRA, so for y* they run once; and once the tokens are frozen the backward pass stops at the decoder.
+Equations 4 and 6 of the paper with an identity loss beside them. Once the tokens are frozen the backward pass stops at
+the decoder; what is saved on the way forward stands in core.predictions.
 """
 
 import math
@@ -9,22 +9,23 @@ from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from core import checkpoint
-from core.arcface import to_arcface_frame
 from core.backbone import Backbone
-from core.control import embedded_hints, hint_given
+from core.control import embedded_hints
 from core.errors import Interrupted
 from core.frozen_weights import FrozenWeights
-from core.injector import BASE, Adapter, Attached, inserted, new_lora
+from core.held_out import embedded_latents, held_out_batch, held_out_identity
+from core.injector import Adapter, Attached, inserted, new_lora
 from core.learned_tokens import LearnedTokens
-from core.losses import as_noise, denoising_loss, identity_loss, noised, predicted_latents, prior_loss
+from core.losses import denoising_loss, identity_loss, predicted_latents, prior_loss
 from core.options import TrainOptions
 from core.precision import compute_dtype
+from core.predictions import LEARNER, Noised, NoisePredictions
 from core.references import (
     EncodedReferences,
     Reference,
@@ -38,13 +39,10 @@ from core.references import (
 from core.tokens import PromptEmbeds, TokenVectors, encode_prompt
 from core.train_state import TrainState, check_resumable, dtype_named, fingerprint, settled
 from core.training_batch import Batch, draw_batch
-from core.unet_split import Halfway, decode_half, encode_half
 
-_LEARNER = "learner"
 _WARMUP = 10  # steps
 _FINAL_SHARE = 0.05  # of the learning rates, at the end of the cosine
 _GRADIENT_NORM = 1.0
-_JUDGED_AT = (0.35, 0.55, 0.75)  # shares of the schedule at which the held-out ID is read
 
 
 @dataclass(frozen=True)
@@ -80,7 +78,7 @@ def train_injector(
     the UNet is free for others. TrainingInterrupted, with a checkpoint, once `should_stop` says so.
     """
     training = _Training(backbone, references, options, resume)
-    with inserted(backbone.unet, {_LEARNER: training.lora}) as lora:
+    with inserted(backbone.unet, {LEARNER: training.lora}) as lora:
         while not training.finished:
             with lora.paused():
                 if should_stop is not None and should_stop():
@@ -99,6 +97,8 @@ def train_injector(
 
 class _Training:
     """One run: what learns, what it learns from, and how far it is."""
+
+    predictions_of: ClassVar[type[NoisePredictions]] = NoisePredictions  # the benchmark compares it with others
 
     def __init__(
         self, backbone: Backbone, references: Sequence[Reference], options: TrainOptions, resume: TrainState | None
@@ -126,6 +126,7 @@ class _Training:
             {"params": list(self._tokens.parameters.values()), "peak": options.token_learning_rate},
         ]
         self._optimizer = torch.optim.Adam(groups, betas=(0.9, 0.99))
+        self._predictions = self.predictions_of(backbone, options.targets, prior=bool(options.lambda_prior))
         # 3. where it stands
         self._fingerprint = fingerprint(backbone, references, options)
         self._compute_dtype = compute_dtype(backbone.device.type)
@@ -249,81 +250,18 @@ class _Training:
         with self._autocast():
             y = self._prompts(batch.which)
             seen = None if self._stem_outputs is None else self._stem_outputs[batch.which, batch.version]
-            noise_pred, class_pred, base_pred = self._predictions(lora, z_t, t, y, seen)
+            noise_pred, class_pred, base_pred = self._predictions(
+                lora, Noised(z_t, t, y, seen), tokens_learn=self._tokens_learn
+            )
         # 3. eq. 6, eq. 4, and the identity loss now and then
         terms = {"denoising": denoising_loss(scheduler, noise_pred, batch.noise, t, options.gamma).mean()}
         if class_pred is not None and base_pred is not None:
             terms["prior"] = prior_loss(class_pred, base_pred, options.literal_prior_norm).mean()
         if options.identity_weight and self.step % options.identity_every == 0:
             with self._autocast():
-                embeddings = _face_of(backbone, predicted_latents(scheduler, z_t, noise_pred, t))
+                embeddings = embedded_latents(backbone, predicted_latents(scheduler, z_t, noise_pred, t))
             terms["identity"] = identity_loss(scheduler, embeddings, self._identity, t).mean()
         return terms
-
-    def _predictions(
-        self, lora: Attached, z_t: Tensor, t: Tensor, y: PromptEmbeds, seen: Tensor | None
-    ) -> tuple[Tensor, Tensor | None, Tensor | None]:
-        """Return eps_theta(y), eps_theta(y*) and eps_theta*(y*); the last two only where the prior loss counts.
-
-        `seen`: what the ControlNet's stem makes of the LQ faces; None: it is off.
-        """
-        unet, scheduler, count = self._backbone.unet, self._backbone.scheduler, len(z_t)
-        z_t = z_t.to(self._backbone.dtype)
-        y = y.to(self._backbone.device, self._backbone.dtype)
-        if not self._options.lambda_prior:
-            lora.select([_LEARNER] * count)
-            with torch.set_grad_enabled(self._whole_unet_learns):
-                halfway = self._encode_half(z_t, t, y, seen)
-            return as_noise(scheduler, decode_half(unet, halfway), z_t, t), None, None
-        y_class = self._backbone.class_prompt().expand(count)
-        halfway, base_halfway = self._encode_both(lora, z_t, t, y, y_class, seen)
-        lora.select([BASE] * count)
-        with torch.no_grad():
-            base_pred = as_noise(scheduler, decode_half(unet, base_halfway), z_t, t)
-        lora.select([_LEARNER] * count)
-        # Without LoRA in the encoder, theta and theta* agree that far: the paper's injector needs it run only once.
-        class_halfway = self._encode_half(z_t, t, y_class, seen) if self._lora_in_encoder else base_halfway
-        lora.select([_LEARNER] * 2 * count)
-        both = decode_half(unet, Halfway.cat([halfway, class_halfway]))
-        noise_pred, class_pred = (as_noise(scheduler, part, z_t, t) for part in both.chunk(2))
-        return noise_pred, class_pred, base_pred
-
-    def _encode_both(
-        self, lora: Attached, z_t: Tensor, t: Tensor, y: PromptEmbeds, y_class: PromptEmbeds, seen: Tensor | None
-    ) -> tuple[Halfway, Halfway]:
-        """Return what the decoder needs for y, and for y* without the injector.
-
-        By one call where nothing before the decoder learns: no LoRA lies there then, and none need be selected.
-        """
-        count = len(z_t)
-        if self._whole_unet_learns:
-            lora.select([_LEARNER] * count)
-            halfway = self._encode_half(z_t, t, y, seen)
-            lora.select([BASE] * count)
-            with torch.no_grad():
-                return halfway, self._encode_half(z_t, t, y_class, seen)
-        seen = None if seen is None else torch.cat([seen, seen])
-        with torch.no_grad():
-            both = self._encode_half(torch.cat([z_t, z_t]), torch.cat([t, t]), PromptEmbeds.cat([y, y_class]), seen)
-        return both.halves()
-
-    @property
-    def _lora_in_encoder(self) -> bool:
-        return self._options.targets in ("all_cross", "all")
-
-    @property
-    def _whole_unet_learns(self) -> bool:
-        """Say whether anything before the decoder has a gradient."""
-        return self._tokens_learn or self._lora_in_encoder
-
-    def _encode_half(self, z_t: Tensor, t: Tensor, prompt: PromptEmbeds, seen: Tensor | None) -> Halfway:
-        backbone = self._backbone
-        added = backbone.added_conditions(prompt)
-        residuals = None
-        if seen is not None:
-            with hint_given(backbone.controlnet, seen):
-                residuals = backbone.controlnet(z_t, t, prompt.embeds, seen, added_cond_kwargs=added, return_dict=False)
-        return encode_half(backbone.unet, z_t, t, prompt, added, residuals)
 
     @cached_property
     def _stem_outputs(self) -> Tensor | None:
@@ -359,29 +297,12 @@ class _Training:
 
     @torch.no_grad()
     def _evaluate(self, lora: Attached, judged: EncodedReferences) -> None:
-        """Read the held-out ID: x0-hat of the photo kept out, in one step from a few noise levels, by y alone."""
-        backbone, scheduler = self._backbone, self._backbone.scheduler
-        last = scheduler.config.num_train_timesteps - 1
-        t = torch.tensor([round(share * last) for share in _JUDGED_AT], device=backbone.device)
-        z = judged.means[0, :1].expand(len(t), -1, -1, -1)
-        noise = torch.randn(z.shape, generator=torch.Generator().manual_seed(self._options.seed)).to(z)
-        z_t = noised(scheduler, z, noise, t)
+        """Read the held-out ID, and keep the parameters if none were better."""
         with self._autocast():
-            y = encode_prompt(backbone, self._tokens.identity).expand(len(t))
-            y = y.to(backbone.device, backbone.dtype)
-            lora.select([_LEARNER] * len(t))
-            output = decode_half(backbone.unet, self._encode_half(z_t.to(backbone.dtype), t, y, None))
-        noise_pred = as_noise(scheduler, output, z_t, t)
-        face = _face_of(backbone, predicted_latents(scheduler, z_t, noise_pred, t))
-        identity = float((face @ judged.embeddings[0]).mean())
-        self._last_identity = identity
+            y = encode_prompt(self._backbone, self._tokens.identity)
+            batch = held_out_batch(self._backbone, judged, y, self._options.seed)
+            noise_pred = self._predictions.of_y(lora, batch)
+        self._last_identity = identity = held_out_identity(self._backbone, batch, noise_pred, judged)
         if identity > self._best_identity:
             self._best_identity, self._best_step = identity, self.step
             self._best = {name: p.detach().clone() for name, p in self._parameters.items()}
-
-
-def _face_of(backbone: Backbone, latents: Tensor) -> Tensor:
-    """Return the guidance recognizer's embeddings (B, D) of latents, in fp32, through the preview decoder."""
-    x = backbone.preview(latents).float()
-    with torch.autocast(x.device.type, enabled=False):
-        return backbone.recognizer(to_arcface_frame(x))

@@ -14,26 +14,32 @@ from torch import Tensor
 from core.backbone import Backbone
 from core.frozen_weights import FrozenWeights
 from core.injector import Attached, inserted
-from core.options import TrainOptions
+from core.options import Targets, TrainOptions
+from core.predictions import LEARNER, Noised, NoisePredictions
 from core.references import Reference
 from core.tokens import PromptEmbeds
-from core.training import _LEARNER, _Training  # its parts are what is switched off here
+from core.training import _Training  # its parts are what is switched off here
 from core.training_batch import Batch
 from core.unet_split import Halfway
 from lab.bench.clock import Took, interleaved
 from lab.bench.contiguous import contiguous
 
 
+class _WholeClassPasses(NoisePredictions):
+    """For y* the whole UNet runs with the injector too."""
+
+    def __init__(self, backbone: Backbone, targets: Targets, *, prior: bool) -> None:
+        super().__init__(backbone, targets, prior=prior)
+        self._lora_in_encoder = True
+
+    def _encoder_learns(self, tokens_learn: bool) -> bool:
+        return tokens_learn
+
+
 class _WholeClassPass(_Training):
-    """Without the decoder-only prior loss: for y* the whole UNet runs with the injector too."""
+    """Without the decoder-only prior loss."""
 
-    @property
-    def _lora_in_encoder(self) -> bool:
-        return True
-
-    @property
-    def _whole_unet_learns(self) -> bool:
-        return self._tokens_learn
+    predictions_of = _WholeClassPasses
 
 
 class _LatentsAnew(_Training):
@@ -54,29 +60,39 @@ class _PromptsAnew(_Training):
             return self._tokens.prompts(which.tolist())
 
 
+class _StemsAnew(NoisePredictions):
+    """The ControlNet's stem looks at the faces in every call."""
+
+    def _encoded(self, batch: Noised) -> Halfway:
+        with patch("core.predictions.hint_given", lambda *_: nullcontext()):
+            return super()._encoded(batch)
+
+
 class _StemAnew(_Training):
-    """Without what the ControlNet's stem made: it looks at the faces in every call."""
+    """Without what the ControlNet's stem made."""
+
+    predictions_of = _StemsAnew
 
     @property
     def _stem_outputs(self) -> Tensor | None:
         twins = self._encoded.degraded
         return None if twins is None else twins.hints
 
-    def _encode_half(self, z_t: Tensor, t: Tensor, prompt: PromptEmbeds, seen: Tensor | None) -> Halfway:
-        with patch("core.training.hint_given", lambda *_: nullcontext()):
-            return super()._encode_half(z_t, t, prompt, seen)
+
+class _Apart(NoisePredictions):
+    """The encoder is called for y and for y*."""
+
+    def _encoded_both(self, _lora: Attached, batch: Noised, whole: bool) -> tuple[Halfway, Halfway]:
+        with torch.set_grad_enabled(whole):
+            halfway = self._encoded(batch)
+        with torch.no_grad():
+            return halfway, self._encoded(self._of_class(batch))
 
 
 class _EncodedApart(_Training):
     """Without one call of the encoder for y and y* after the pivot."""
 
-    def _encode_both(
-        self, _lora: Attached, z_t: Tensor, t: Tensor, y: PromptEmbeds, y_class: PromptEmbeds, seen: Tensor | None
-    ) -> tuple[Halfway, Halfway]:
-        with torch.set_grad_enabled(self._whole_unet_learns):
-            halfway = self._encode_half(z_t, t, y, seen)
-        with torch.no_grad():
-            return halfway, self._encode_half(z_t, t, y_class, seen)
+    predictions_of = _Apart
 
 
 class _FullPrecision(_Training):
@@ -139,7 +155,7 @@ def _work(
 
     def work() -> None:
         training.step, training._frozen_prompts = 0, None
-        with inserted(backbone.unet, {_LEARNER: training.lora}) as lora:
+        with inserted(backbone.unet, {LEARNER: training.lora}) as lora:
             while not training.finished:
                 training.advance(lora)
 

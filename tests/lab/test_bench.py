@@ -10,8 +10,9 @@ import torch
 from core.backbone import Backbone, load_backbone
 from core.injector import inserted, lora_parameter_count
 from core.options import RestoreOptions, TrainOptions
+from core.predictions import LEARNER
 from core.sampling import FaceCondition, sample
-from core.training import _LEARNER, _Training, train_injector
+from core.training import _Training, train_injector
 from lab.bench.__main__ import main
 from lab.bench.levers import _CastAtEveryUse, _EncodedApart, _LatentsAnew, _PromptsAnew, _StemAnew, _WholeClassPass
 from lab.bench.plain import PlainRestoration, PlainTraining
@@ -69,7 +70,7 @@ def test_levers_that_only_save_work(backbone: Backbone, monkeypatch: pytest.Monk
 def losses(backbone: Backbone, training: _Training) -> list[float]:
     """Return every term of the loss at every step."""
     found: list[float] = []
-    with inserted(backbone.unet, {_LEARNER: training.lora}) as lora:
+    with inserted(backbone.unet, {LEARNER: training.lora}) as lora:
         while not training.finished:
             found += training.advance(lora).parts.values()
     return found
