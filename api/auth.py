@@ -7,8 +7,9 @@ import secrets
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 from anyio import CapacityLimiter, fail_after, to_thread
 from sqlalchemy.exc import OperationalError
@@ -18,8 +19,8 @@ from structlog.contextvars import bound_contextvars
 
 from api.errors import DATABASE_AWAY, Refusal, problem
 from api.limits import RateLimiter
-from store import keys, models
-from store.database import Database
+from store import audit, closed_sessions, keys, models
+from store.database import Database, act_for
 
 COOKIE = "idr_session"
 CSRF_HEADER = "x-csrf-token"
@@ -28,6 +29,8 @@ _SEEN_EVERY = timedelta(minutes=1)
 _PATIENCE_SECONDS = 1.8  # with a database server that says nothing; who asks is then asked to come again
 _LOOKING = CapacityLimiter(10)  # keys are not to wait behind the requests that were let in before
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+_UNPRINTABLE = re.compile(r"[^!-~]")  # a path as it came may hold anything, NUL too
+_LONGEST = 200
 _BEARER = re.compile(r"(?i:bearer) +([!-~]{1,300})")
 _NO_KEY = (
     "got no valid key; wanted `Authorization: Bearer idr_live_...` of a key that is neither expired nor revoked; "
@@ -42,13 +45,14 @@ class Principal:
     tenant_id: str
     key_id: str
     scopes: frozenset[str]
+    nonce: str | None = None  # of the session, where a cookie names the key
 
     def needs(self, *scopes: str) -> None:
         """Refuse a key that has none of these scopes."""
         if self.scopes.isdisjoint(scopes):
             wanted = " or ".join(scopes)
             detail = f"got a key without the scope {wanted}; wanted one that has it; make one with POST /v1/api-keys"
-            raise Refusal("forbidden", detail)
+            raise Refusal("forbidden", detail, wanted=scopes)
 
 
 class Sessions:
@@ -75,6 +79,10 @@ class Sessions:
         """Return the second at which a valid cookie ends."""
         return int(cookie.split(".")[1])
 
+    def nonce(self, cookie: str) -> str:
+        """Return what tells the session of a valid cookie from every other one."""
+        return cookie.split(".")[2]
+
     def csrf_token(self, cookie: str) -> str:
         """Return what an unsafe request with this cookie must carry as X-CSRF-Token."""
         return self._sign("csrf", cookie)
@@ -83,24 +91,35 @@ class Sessions:
         return hmac.new(self._secret, f"{purpose}:{text}".encode(), hashlib.sha256).hexdigest()
 
 
+def note_denial(database: Database, principal: Principal, asked: str, refusal: Refusal) -> None:
+    """Write into its tenant's audit log what a key was refused, in a transaction of its own."""
+    with database.transaction(principal.tenant_id) as session:
+        details = {"wanted": list(refusal.wanted)}
+        audit.record(session, principal.tenant_id, principal.key_id, "access.denied", asked, **details)
+
+
 class KeyRing:
     """Finds live keys, before a tenant is known."""
 
     def __init__(self, database: Database) -> None:
-        self._database = database
+        self.database = database
         self.patience_seconds = None if database.is_sqlite else _PATIENCE_SECONDS
 
     def by_token(self, token: str) -> Principal | None:
         """Return whom a Bearer text stands for."""
-        with self._database.transaction(None, read_only=True) as session:
+        with self.database.transaction(None, read_only=True) as session:
             row = keys.by_token(session, token)
         return self._principal(row)
 
-    def by_id(self, key_id: str) -> Principal | None:
-        """Return whom a key stands for that a session cookie names."""
-        with self._database.transaction(None, read_only=True) as session:
+    def by_session(self, nonce: str, key_id: str) -> Principal | None:
+        """Return whom a key stands for that a session cookie names, unless the session was closed."""
+        with self.database.transaction(None, read_only=True) as session:
             row = keys.by_id(session, key_id)
-        return self._principal(row)
+            if row is not None:
+                act_for(session, row.tenant_id)
+                row = None if closed_sessions.is_closed(session, row.tenant_id, nonce) else row
+        principal = self._principal(row)
+        return None if principal is None else replace(principal, nonce=nonce)
 
     def _principal(self, row: models.ApiKey | None) -> Principal | None:
         if row is None:
@@ -111,7 +130,7 @@ class KeyRing:
         return Principal(row.tenant_id, row.id, frozenset(row.scopes))
 
     def _note_use(self, row: models.ApiKey) -> None:
-        with self._database.transaction(row.tenant_id) as session:
+        with self.database.transaction(row.tenant_id) as session:
             keys.seen(session, row.tenant_id, row.id)
 
 
@@ -121,7 +140,7 @@ async def _found(look_up: Callable[[str], Principal | None], text: str) -> Princ
 
 
 class Authentication:
-    """Let only known keys reach /v1, each at its own rate."""
+    """Let only known keys reach /v1, each at its own rate and its tenant's."""
 
     def __init__(
         self,
@@ -143,7 +162,8 @@ class Authentication:
         try:
             with fail_after(self._keys.patience_seconds):
                 principal = await self._principal(request)
-            scope["answer_headers"] = await self._limiter.hit(principal.key_id)
+            scope["answer_headers"] = await self._limiter.hit(principal.key_id, principal.tenant_id)
+            await self._check_csrf(request, principal)
         except Refusal as refusal:
             await problem(request, refusal)(scope, receive, send)
             return
@@ -164,17 +184,21 @@ class Authentication:
             principal = await _found(self._keys.by_token, found.group(1)) if found else None
         elif cookie:
             key_id = self._sessions.key_id(cookie)
-            principal = await _found(self._keys.by_id, key_id) if key_id else None
-            if principal is not None:
-                self._check_csrf(request, cookie)
+            look_up = partial(self._keys.by_session, self._sessions.nonce(cookie)) if key_id else None
+            principal = await _found(look_up, key_id) if look_up and key_id else None
         if principal is None:
             raise Refusal("unauthenticated", _NO_KEY)
         return principal
 
-    def _check_csrf(self, request: Request, cookie: str) -> None:
-        token = request.headers.get(CSRF_HEADER, "")
-        if request.method not in _SAFE and not hmac.compare_digest(
-            token.encode(), self._sessions.csrf_token(cookie).encode()
-        ):
-            detail = "got an unsafe request by cookie without its token; wanted X-CSRF-Token from GET /v1/session"
-            raise Refusal("csrf_required", detail)
+    async def _check_csrf(self, request: Request, principal: Principal) -> None:
+        """Refuse an unsafe request by cookie without the session's token, and write that into the audit log."""
+        if "authorization" in request.headers or request.method in _SAFE:
+            return
+        token, cookie = request.headers.get(CSRF_HEADER, ""), request.cookies[COOKIE]
+        if hmac.compare_digest(token.encode(), self._sessions.csrf_token(cookie).encode()):
+            return
+        detail = "got an unsafe request by cookie without its token; wanted X-CSRF-Token from GET /v1/session"
+        refusal = Refusal("csrf_required", detail, wanted=(CSRF_HEADER,))
+        asked = f"{request.method} {_UNPRINTABLE.sub('?', request.url.path)[:_LONGEST]}"
+        await to_thread.run_sync(note_denial, self._keys.database, principal, asked, refusal)
+        raise refusal

@@ -35,7 +35,7 @@ class Kind:
 KINDS: Mapping[str, Kind] = {
     "malformed_request": Kind(400, "The request could not be read"),
     "unauthenticated": Kind(401, "A valid API key is needed"),
-    "forbidden": Kind(403, "The key lacks a scope"),
+    "forbidden": Kind(403, "The key may not do this"),
     "csrf_required": Kind(403, "The session needs its CSRF header"),
     "not_found": Kind(404, "There is no such thing"),
     "method_not_allowed": Kind(405, "The method is not allowed here"),
@@ -60,11 +60,17 @@ KINDS: Mapping[str, Kind] = {
     "queue_full": Kind(429, "Too many jobs are waiting", True, 10),
     "quota_exceeded": Kind(429, "The quota is used up"),
     "damaged_object": Kind(500, "A stored object is damaged"),
+    "insecure_settings": Kind(500, "The service is not set up for this"),
     "internal": Kind(500, "Something broke on our side", True),
     "busy": Kind(503, "The service is busy", True, 1),
     "no_room": Kind(507, "There is no room left", True, 30),
     "unavailable": Kind(503, "The service is not ready", True, 5),
 }
+_OURS: Mapping[str, str] = {
+    "damaged_object": "got an object of ours that is not as it was written, wanted it whole",
+    "insecure_settings": "got settings of ours that do not open what is stored, wanted those that do",
+}
+"""What is said of errors whose own words name objects, keys or settings: those are for the log."""
 _FALLBACK = Kind(422, "The request cannot be carried out")
 _BY_STATUS = {
     400: "malformed_request",
@@ -95,6 +101,8 @@ class Refusal(Exception):
     detail: str
     errors: Sequence[Mapping[str, str]] = ()
     headers: Mapping[str, str] = field(default_factory=dict)
+    wanted: Sequence[str] = ()
+    """What the key or the request should have had, where it is the caller that is refused: for the audit log."""
 
 
 def absent(kind: str) -> Refusal:
@@ -131,7 +139,10 @@ def _refused(request: Request, error: Exception) -> Response:
 
 def _named(request: Request, error: Exception) -> Response:
     assert isinstance(error, PreferError | StoreError)
-    return problem(request, Refusal(error.code, str(error)))
+    if error.code not in _OURS:
+        return problem(request, Refusal(error.code, str(error)))
+    log.error("installation_broken", path=request.url.path, code=error.code, error=str(error))
+    return problem(request, Refusal(error.code, f"{_OURS[error.code]}; name the request_id to your operator"))
 
 
 def _framework(request: Request, error: Exception) -> Response:

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import structlog
-from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 from sqlalchemy.exc import SQLAlchemyError
@@ -33,6 +33,10 @@ class Metrics:
         self.requests = Counter("http_requests", "Requests answered.", labels, registry=self.registry)
         self.seconds = Histogram("http_request_seconds", "Time to answer.", labels[:2], registry=self.registry)
         self.registry.register(_Queues(database))
+
+    def text(self) -> bytes:
+        """Return all numbers as Prometheus reads them."""
+        return generate_latest(self.registry)
 
     def observe(self, scope: Scope, status: int, seconds: float) -> None:
         """Count one answered request under the route that took it."""

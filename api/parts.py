@@ -2,16 +2,21 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from api.auth import Sessions
+from api.decoding import DecodingQueue
+from api.downloads import Downloads
 from api.limits import RateLimiter
 from api.live import Hub, Listen, Pulse
 from api.metrics import Metrics
+from api.shared_answer import SharedAnswer
 from core.decoder import Decoder
 from store import queries, schema
 from store.blobs_of import open_blobs
 from store.database import Database
 from store.doorbell import Doorbell
+from store.quotas import Stored
 from store.safe import Safe
 from store.settings import Settings
 from store.vault import Vault
@@ -28,7 +33,19 @@ class Parts:
     sessions: Sessions
     limiter: RateLimiter
     metrics: Metrics
-    decoder: Decoder
+    stored: Stored
+    decoding: DecodingQueue
+    downloads: Downloads
+
+    @cached_property
+    def readiness(self) -> SharedAnswer[list[str]]:
+        """Return who says what is missing."""
+        return SharedAnswer(self.missing)
+
+    @cached_property
+    def figures(self) -> SharedAnswer[bytes]:
+        """Return who says the numbers."""
+        return SharedAnswer(self.metrics.text)
 
     def missing(self) -> list[str]:
         """Return what is not there of database, schema and storage."""
@@ -36,7 +53,7 @@ class Parts:
 
     def close(self) -> None:
         """Let go of processes and connections."""
-        self.decoder.close()
+        self.decoding.close()
         self.doorbell.close()
         self.database.close()
 
@@ -52,7 +69,9 @@ def parts_from(settings: Settings, doorbell: Doorbell) -> Parts:
         sessions=Sessions(settings.session_secret.get_secret_value().encode()),
         limiter=RateLimiter(settings.requests_per_minute, settings.redis_url or None),
         metrics=Metrics(database),
-        decoder=Decoder(),
+        stored=Stored(settings.tenant_upload_bytes, settings.tenant_references),
+        decoding=DecodingQueue(Decoder()),
+        downloads=Downloads(),
     )
 
 

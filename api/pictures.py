@@ -1,26 +1,26 @@
 """Photos in and out: what comes in is decoded, checked and re-encoded; what goes out is opened from the vault."""
 
-from fastapi import Response
+from fastapi import Request, Response
 from starlette.datastructures import UploadFile
 
-from api.dependencies import Work
+from api.dependencies import Work, parts_of, principal_of
 from api.errors import Refusal
 from api.limits import IMAGE_BYTES
 from api.requests import file_sha256
-from core.decoder import DecodedPhoto, Decoder
+from core.decoder import DecodedPhoto
 from store.photos import Picture
 
 _KINDS = {b"\x89PNG": "image/png", b"\xff\xd8": "image/jpeg", b"RIFF": "image/webp"}
 
 
-def decode(file: UploadFile, decoder: Decoder) -> Picture:
+def decode(file: UploadFile, request: Request) -> Picture:
     """Return the upright pixels of an uploaded photo, without metadata, as lossless PNG."""
     sent_sha256 = file_sha256(file)
-    photo = decoded(file, decoder)
+    photo = decoded(file, request)
     return Picture(photo.png, photo.width, photo.height, sent_sha256, _name(file))
 
 
-def decoded(file: UploadFile, decoder: Decoder) -> DecodedPhoto:
+def decoded(file: UploadFile, request: Request) -> DecodedPhoto:
     """Return an uploaded picture decoded in the child, with what of it may be known again."""
     size = file.size or 0
     if size == 0:
@@ -30,7 +30,7 @@ def decoded(file: UploadFile, decoder: Decoder) -> DecodedPhoto:
     if size > IMAGE_BYTES:
         detail = f"got an image of {size:,} bytes; wanted at most {IMAGE_BYTES:,}; make it smaller"
         raise Refusal("image_too_large", detail)
-    return decoder.decode_file(file.file, size)
+    return parts_of(request).decoding.decode_file(principal_of(request).tenant_id, file.file, size)
 
 
 def opened(work: Work, owner_id: str, blob: str | None) -> Response:
@@ -40,7 +40,7 @@ def opened(work: Work, owner_id: str, blob: str | None) -> Response:
         raise Refusal("state_conflict", detail)
     data = work.parts.safe.get(work.session, work.tenant_id, owner_id, blob)
     kind = next((kind for start, kind in _KINDS.items() if data.startswith(start)), "application/octet-stream")
-    return Response(data, media_type=kind, headers={"Cache-Control": "private, no-store"})
+    return work.parts.downloads.answer(work.tenant_id, data, kind, {"Cache-Control": "private, no-store"})
 
 
 def _name(file: UploadFile) -> str | None:

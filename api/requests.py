@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 from anyio import to_thread
@@ -11,11 +11,9 @@ from fastapi.routing import APIRoute
 from starlette.datastructures import FormData, UploadFile
 from starlette.types import Message, Receive
 
-from api.auth import Principal
+from api.auth import note_denial
 from api.errors import Refusal
 from api.limits import FIELD_BYTES, FIELDS, FILES, JSON_BYTES
-from api.parts import Parts
-from store import audit
 
 _CHUNK = 2**20
 _DEEPEST = 32
@@ -50,7 +48,10 @@ class ApiRequest(Request):
 
 
 class ApiRoute(APIRoute):
-    """A route that reads strict requests, and checks the key's scope and the body's size before the body is read."""
+    """A route that reads strict requests, and checks the key's scope and the body's size before the body is read.
+
+    What a key may not do, be it found here or by the endpoint, is written into its tenant's audit log.
+    """
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """Return the framework's handler with the checks before it."""
@@ -60,29 +61,20 @@ class ApiRoute(APIRoute):
 
         async def checked(request: Request) -> Response:
             principal = request.scope.get("principal")
-            if scopes and principal is not None:
-                await self._admit(request, principal, scopes)
-            announced = request.headers.get("content-length", "")
-            if announced.isdecimal() and int(announced) > most:
-                raise _too_large(most)
-            return await handle(ApiRequest(request.scope, _counted(request.receive, most)))
+            try:
+                if scopes and principal is not None:
+                    principal.needs(*scopes)
+                announced = request.headers.get("content-length", "")
+                if announced.isdecimal() and int(announced) > most:
+                    raise _too_large(most)
+                return await handle(ApiRequest(request.scope, _counted(request.receive, most)))
+            except Refusal as refusal:
+                if refusal.code == "forbidden" and principal is not None:  # by here its transaction is rolled back
+                    asked = f"{request.method} {self.path_format}"
+                    await to_thread.run_sync(note_denial, request.app.state.parts.database, principal, asked, refusal)
+                raise
 
         return checked
-
-    async def _admit(self, request: Request, principal: Principal, scopes: Sequence[str]) -> None:
-        """Refuse a key without one of the scopes, and write that into its tenant's audit log."""
-        try:
-            principal.needs(*scopes)
-        except Refusal:
-            asked = f"{request.method} {self.path_format}"
-            await to_thread.run_sync(_note_denial, request.app.state.parts, principal, asked, scopes)
-            raise
-
-
-def _note_denial(parts: Parts, principal: Principal, asked: str, scopes: Sequence[str]) -> None:
-    with parts.database.transaction(principal.tenant_id) as session:
-        details = {"wanted": list(scopes)}
-        audit.record(session, principal.tenant_id, principal.key_id, "access.denied", asked, **details)
 
 
 def _counted(receive: Receive, most: int) -> Receive:

@@ -21,13 +21,17 @@ from pathlib import Path
 from typing import IO, Any
 
 from core.errors import ImageTooLarge, PreferError, UnreadableImage
-from core.photo_limits import MAX_BYTES
+from core.photo_limits import MAX_BYTES, MAX_PIXELS
 
 _MEMORY_BYTES = 1 << 30  # of a child's address space: a photo of 40 megapixels takes 0.8 GB on its way
 _SECONDS = 20.0
 _ERRORS: dict[str, type[PreferError]] = {error.code: error for error in (UnreadableImage, ImageTooLarge)}
 _LENGTH = struct.Struct("<Q")
 _PIECE = 1 << 18
+_ABOUT_BYTES = 1 << 16  # what a child may say of a photo
+_PNG_BYTES = 4 * MAX_PIXELS  # RGB that cannot be packed, with its colour profile
+# What a child raises here that is killed, runs out of memory, or was taken over and answers nonsense.
+_LOST = (OSError, struct.error, ValueError, TypeError, KeyError, RecursionError, MemoryError)
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,7 @@ class Decoder:
     """A few children that decode, each one photo at a time; started when first needed."""
 
     def __init__(self, children: int = 2, seconds: float = _SECONDS) -> None:
+        self.children = children
         self._seconds = seconds
         self._idle: queue.LifoQueue[_Child | None] = queue.LifoQueue()
         for _ in range(children):
@@ -62,9 +67,9 @@ class Decoder:
         alive: _Child | None = None
         try:
             child = child or _Child()
-            about, png = child.ask(file, size, self._seconds)
+            answer = child.ask(file, size, self._seconds)
             alive = child
-        except (OSError, struct.error):
+        except _LOST:
             raise UnreadableImage(
                 f"got an image that took more than {self._seconds:g} seconds or {_MEMORY_BYTES >> 20} MB to decode; "
                 "wanted an ordinary photo; save it anew with another program"
@@ -73,14 +78,14 @@ class Decoder:
             if alive is None and child is not None:
                 child.kill()
             self._idle.put(alive)
-        if "code" in about:
-            raise _ERRORS[about["code"]](about["message"])
-        return DecodedPhoto(png, about["width"], about["height"], about["pixels_sha256"], about["manifest"])
+        if isinstance(answer, PreferError):
+            raise answer
+        return answer
 
     def close(self) -> None:
         """End the children that are idle."""
-        for _ in range(self._idle.qsize()):
-            if (child := self._idle.get()) is not None:
+        for child in [self._idle.get() for _ in range(self._idle.qsize())]:
+            if child is not None:
                 child.kill()
             self._idle.put(None)
 
@@ -96,8 +101,8 @@ class _Child:
             cwd=Path(__file__).parents[1], env={"OPENBLAS_NUM_THREADS": "1"},
         )  # fmt: skip
 
-    def ask(self, file: IO[bytes], size: int, seconds: float) -> tuple[dict[str, Any], bytes]:
-        """Return what the child says of a photo; OSError or struct.error where it dies or is killed over it."""
+    def ask(self, file: IO[bytes], size: int, seconds: float) -> DecodedPhoto | PreferError:
+        """Return what the child makes of a photo, or why nothing; one of _LOST where that cannot be used."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         overdue = threading.Timer(seconds, self._process.kill)
@@ -106,7 +111,8 @@ class _Child:
             self._process.stdin.write(_LENGTH.pack(size))
             shutil.copyfileobj(file, self._process.stdin, _PIECE)
             self._process.stdin.flush()
-            return json.loads(_read(self._process.stdout)), _read(self._process.stdout)
+            about = _read(self._process.stdout, _ABOUT_BYTES)
+            return _understood(json.loads(about), _read(self._process.stdout, _PNG_BYTES))
         finally:
             overdue.cancel()
 
@@ -126,7 +132,7 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, and with it this ends
     while True:
         try:
-            data = _read(sys.stdin.buffer)
+            data = _read(sys.stdin.buffer, MAX_BYTES)
         except struct.error:
             return
         about, png = _decoded(data)
@@ -149,6 +155,16 @@ def _decoded(data: bytes) -> tuple[dict[str, Any], bytes]:
     return about, pack_photo(photo)
 
 
+def _understood(about: Any, png: bytes) -> DecodedPhoto | PreferError:
+    """Return what a child's words mean; they are not believed, since the photo may have been its undoing."""
+    if "code" in about:
+        return _ERRORS[about["code"]](str(about["message"]))
+    width, height, digest, manifest = (about[name] for name in ("width", "height", "pixels_sha256", "manifest"))
+    if type(width) is not int or type(height) is not int or len(bytes.fromhex(digest)) != hashlib.sha256().digest_size:
+        raise ValueError(f"got a photo of {width!r} by {height!r} pixels, wanted numbers and a digest")
+    return DecodedPhoto(png, width, height, digest, None if manifest is None else manifest.encode("ascii").decode())
+
+
 def pixels_sha256(shape: tuple[int, ...], pixels: bytes | memoryview) -> str:
     """Return the digest of a picture's pixels, whatever file format they came in."""
     digest = hashlib.sha256(f"{shape}".encode())
@@ -156,8 +172,10 @@ def pixels_sha256(shape: tuple[int, ...], pixels: bytes | memoryview) -> str:
     return digest.hexdigest()
 
 
-def _read(pipe: IO[bytes]) -> bytes:
+def _read(pipe: IO[bytes], most: int) -> bytes:
     (length,) = _LENGTH.unpack(pipe.read(_LENGTH.size))
+    if length > most:
+        raise struct.error(f"got the announcement of {length} bytes, wanted at most {most}")
     data = pipe.read(length)
     if len(data) < length:
         raise struct.error(f"got {len(data)} bytes, wanted {length}")

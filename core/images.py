@@ -13,14 +13,18 @@ from typing import Any
 import numpy as np
 import pillow_heif
 from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
+from PIL.JpegImagePlugin import MARKER
 from PIL.PngImagePlugin import PngInfo
 
 from core.errors import ImageTooLarge, InvalidOption, UnreadableImage
-from core.photo_limits import MAX_BYTES, MAX_PIXELS, MAX_PIXELS_OF, MAX_SCANS, MAX_SIDE, MIN_SIDE
+from core.photo_limits import MAX_BYTES, MAX_CHUNKS, MAX_PIXELS, MAX_PIXELS_OF, MAX_SCANS, MAX_SIDE, MIN_SIDE
 from core.quick_png import quick_png
 
 # What Pillow's and libheif's decoders raise over damaged bytes.
 _BROKEN = (OSError, ValueError, SyntaxError, EOFError, RuntimeError, MemoryError, Image.DecompressionBombError)
+_PNG = b"\x89PNG\r\n\x1a\n"
+_JPEG = b"\xff\xd8\xff"
+_FIRST_SCAN = 0xFFDA
 _XMP_KEYWORD = "XML:com.adobe.xmp"
 FORMATS = ("JPEG", "PNG", "WEBP", "HEIF")
 _ENCODERS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -50,6 +54,7 @@ def read_photo(data: bytes, limit_bytes: int | None = MAX_BYTES) -> Photo:
     """
     if limit_bytes is not None and len(data) > limit_bytes:
         raise ImageTooLarge(f"got an image of more than {limit_bytes:,} bytes, wanted at most that; make it smaller")
+    _check_chunks(data)
     try:
         with _opened(data) as image:
             _check_header(image)
@@ -117,7 +122,7 @@ def xmp_in(data: bytes) -> bytes | None:
 
 def _text_behind_the_pixels(png: bytes) -> bytes | None:
     """Return the XMP packet of a PNG whose text comes last, as some programs write it: Pillow would decode it all."""
-    at = len(b"\x89PNG\r\n\x1a\n")
+    at = len(_PNG)
     while at + 8 <= len(png):
         length, kind = int.from_bytes(png[at : at + 4]), png[at + 4 : at + 8]
         chunk = png[at + 8 : at + 8 + length] if kind == b"iTXt" else b""
@@ -150,6 +155,39 @@ def _with_xmp(encoder: str, xmp: bytes) -> dict[str, Any]:
     chunks = PngInfo()
     chunks.add_itxt(_XMP_KEYWORD, xmp.decode())
     return {"pnginfo": chunks}
+
+
+def _check_chunks(data: bytes) -> None:
+    """Refuse a PNG or JPEG with a great many parts beside its pixels: each costs as much as a thousand of these."""
+    steps = _png_chunks(data) if data.startswith(_PNG) else _jpeg_segments(data) if data.startswith(_JPEG) else ()
+    for count, _ in enumerate(steps, 1):
+        if count > MAX_CHUNKS:
+            raise UnreadableImage(
+                f"got an image of more than {MAX_CHUNKS:,} parts beside its pixels, wanted at most that; save it anew"
+            )
+
+
+def _png_chunks(data: bytes) -> Iterator[int]:
+    """Yield where each chunk begins but the pixels', which may come in pieces as small as they like."""
+    at = len(_PNG)
+    while at + 8 <= len(data) and (kind := data[at + 4 : at + 8]) != b"IEND":
+        if kind != b"IDAT":
+            yield at
+        at += 12 + int.from_bytes(data[at : at + 4])
+
+
+def _jpeg_segments(data: bytes) -> Iterator[int]:
+    """Yield where each segment before the first scan begins, as Pillow reads, and every 64th byte of padding."""
+    at = 2
+    while at + 2 <= len(data) and (marker := int.from_bytes(data[at : at + 2])) != _FIRST_SCAN:
+        if marker in MARKER or at % 64 == 0:
+            yield at
+        if marker not in MARKER:
+            at += 1
+        elif MARKER[marker][2] is None:
+            at += 2
+        else:
+            at += 2 + max(2, int.from_bytes(data[at + 2 : at + 4]))
 
 
 def _check_header(image: Image.Image) -> None:

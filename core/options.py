@@ -215,7 +215,7 @@ def _check_type(name: str, value: object, wanted: type) -> None:
 
 
 def _check(name: str, value: float, low: float, high: float) -> None:
-    if not (type(value) in (int, float) and math.isfinite(value) and low <= value <= high):
+    if not (type(value) in (int, float) and low <= value <= high):  # nan is in no range
         raise InvalidOption(f"got {name} {value!r}, wanted a number from {low:g} to {high:g}")
 
 

@@ -1,5 +1,6 @@
 """The outbox: errands that were written down with the rows they follow from, done at least once, each by its kind."""
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 
@@ -14,6 +15,7 @@ from store.outbox import Errand
 
 log = structlog.get_logger(__name__)
 _LONGEST_SECONDS = 300.0  # until an errand that fails again and again is tried again
+_AT_ONCE = 2  # deliveries of one tenant: its receivers may take their time, and only its own deliveries wait for them
 # What does an errand; False: it is not over, and has been put off.
 _KINDS: Mapping[str, Callable[[Parts, Errand], bool | None]] = {
     "webhook": webhooks.fan_out,
@@ -28,30 +30,48 @@ _KINDS: Mapping[str, Callable[[Parts, Errand], bool | None]] = {
 class Errands:
     """Errands that are under way, side by side: a receiver that is slow holds up nobody else's."""
 
-    def __init__(self, parts: Parts, threads: int = 8) -> None:
-        self._parts, self._limit = parts, 2 * threads
-        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="errand")
-        self._under_way: set[Future[None]] = set()
+    def __init__(self, parts: Parts, threads: int = 8, delivering: int = 16) -> None:
+        # A delivery that waits for its turn could be taken again before it has had it: none is taken ahead.
+        self._lanes = [
+            _Lane(parts, threads, most=2 * threads, per_tenant=max(1, threads - 2)),
+            _Lane(parts, delivering, most=delivering, per_tenant=_AT_ONCE, deliveries=True),
+        ]
 
     def start_due(self) -> int:
         """Begin the errands that are due, as many as there is room for; return how many."""
-        self._under_way = {future for future in self._under_way if not future.done()}
-        room = self._limit - len(self._under_way)
-        with self._parts.database.transaction(None, read_only=True) as session:
-            if not room or not outbox.due(session):
-                return 0
-        with self._parts.database.transaction(None) as session:
-            errands = outbox.claim(session, room)
-        self._under_way |= {self._threads.submit(run, self._parts, errand) for errand in errands}
-        return len(errands)
+        return sum(lane.start_due() for lane in self._lanes)
 
     def finish(self) -> None:
         """Wait for what is under way."""
-        wait(self._under_way)
+        for lane in self._lanes:
+            wait(lane.under_way)
 
     def close(self) -> None:
         """Finish, and begin nothing more."""
-        self._threads.shutdown(wait=True)
+        for lane in self._lanes:
+            lane.threads.shutdown(wait=True)
+
+
+class _Lane:
+    """A pool of threads for deliveries, or for all else; no tenant has more than its part of it."""
+
+    def __init__(self, parts: Parts, threads: int, most: int, per_tenant: int, deliveries: bool = False) -> None:
+        self._parts, self._most, self._per_tenant, self._deliveries = parts, most, per_tenant, deliveries
+        self.threads = ThreadPoolExecutor(threads, thread_name_prefix="delivery" if deliveries else "errand")
+        self.under_way: dict[Future[None], str] = {}
+
+    def start_due(self) -> int:
+        """Begin what is due; return how much that is."""
+        self.under_way = {future: tenant for future, tenant in self.under_way.items() if not future.done()}
+        room = self._most - len(self.under_way)
+        wanted = outbox.Wanted(room, self._deliveries, self._per_tenant, Counter(self.under_way.values()))
+        with self._parts.database.transaction(None, read_only=True) as session:
+            if not room or not outbox.due(session, wanted):
+                return 0
+        with self._parts.database.transaction(None) as session:
+            errands = outbox.claim(session, wanted)
+        self.under_way |= {self.threads.submit(run, self._parts, errand): errand.tenant_id for errand in errands}
+        return len(errands)
 
 
 def run(parts: Parts, errand: Errand) -> None:

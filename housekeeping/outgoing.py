@@ -9,7 +9,9 @@ import ipaddress
 import socket
 import ssl
 import threading
+import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future
 from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException
 from urllib.parse import urlsplit
@@ -17,6 +19,14 @@ from urllib.parse import urlsplit
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 READ_BYTES = 64 << 10
 TIMEOUT_SECONDS = 15.0
+LOOK_UP_SECONDS = 5.0
+_UNFIT = (
+    "got the host {}, which does not lead to public addresses alone; wanted a name that resolves, and to none that is "
+    "private"
+)
+"""One sentence for whatever a resolver says: who registers webhooks is not to learn which names there are inside."""
+# What is anybody's of IPv6; of the rest only what carries a public IPv4 address inside.
+_GLOBAL6 = ipaddress.IPv6Network("2000::/3")
 # Addresses that carry another one inside: a gateway would pass them on to it.
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 # What Python calls global, or did in some version, and is nobody's on the internet: addresses of protocols, NAT64 for
@@ -27,7 +37,11 @@ _NOBODYS = [
 
 
 class Unreachable(Exception):
-    """The address may not be reached, or did not answer as HTTP in time."""
+    """The address may not be reached, or did not answer as HTTP in time; `why` is for our log alone."""
+
+    def __init__(self, detail: str, why: str = "") -> None:
+        super().__init__(detail)
+        self.why = why
 
 
 @dataclass(frozen=True)
@@ -46,6 +60,8 @@ def is_public(address: Address) -> bool:
             inner = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
         if inner is not None:
             return is_public(inner)
+        if address not in _GLOBAL6:
+            return False
     return address.is_global and not address.is_multicast and not any(address in network for network in _NOBODYS)
 
 
@@ -58,13 +74,14 @@ def post(
     timeout_seconds: float = TIMEOUT_SECONDS,
 ) -> Answer:
     """POST once; Unreachable where the address is not allowed or does not answer."""
+    ends = time.monotonic() + timeout_seconds
     host, port = _host_and_port(url)
     parts = urlsplit(url)
-    address = _checked_address(host, port, may_reach)
+    address = _checked_address(host, port, may_reach, min(LOOK_UP_SECONDS, timeout_seconds))
     path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     try:
-        with contextlib.closing(socket.create_connection((address, port), timeout_seconds)) as plain:
-            overdue = threading.Timer(timeout_seconds, _shut, [plain])
+        with contextlib.closing(socket.create_connection((address, port), ends - time.monotonic())) as plain:
+            overdue = threading.Timer(ends - time.monotonic(), _shut, [plain])
             overdue.start()
             try:
                 sock = _encrypted(plain, host) if parts.scheme == "https" else plain
@@ -86,16 +103,30 @@ def _host_and_port(url: str) -> tuple[str, int]:
     return host, port or (443 if parts.scheme == "https" else 80)
 
 
-def _checked_address(host: str, port: int, may_reach: Callable[[Address], bool]) -> str:
+def _checked_address(host: str, port: int, may_reach: Callable[[Address], bool], seconds: float) -> str:
     """Resolve a name once and return the first of its addresses, all of which must be allowed."""
     try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError) as error:
-        raise Unreachable(f"got the host {host}, which has no address ({error}); wanted one that resolves") from error
-    addresses = [str(entry[4][0]) for entry in found]
+        addresses = _addresses(host, port, seconds)
+    except (OSError, UnicodeError) as error:  # among them that it took too long
+        raise Unreachable(_UNFIT.format(host), f"{type(error).__name__}: {error}") from error
     if not addresses or not all(may_reach(ipaddress.ip_address(text.partition("%")[0])) for text in addresses):
-        raise Unreachable(f"got the host {host}, which leads to a private address; wanted public addresses only")
+        raise Unreachable(_UNFIT.format(host), f"leads to {addresses}")
     return addresses[0]
+
+
+def _addresses(host: str, port: int, seconds: float) -> list[str]:
+    """Ask the resolver in a thread, which is left to itself when the time is over: a look-up cannot be ended."""
+    found: Future[list[str]] = Future()
+
+    def ask() -> None:
+        try:
+            entries = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+            found.set_result([str(entry[4][0]) for entry in entries])
+        except (OSError, UnicodeError) as error:
+            found.set_exception(error)
+
+    threading.Thread(target=ask, name="look-up", daemon=True).start()
+    return found.result(seconds)
 
 
 def _encrypted(plain: socket.socket, host: str) -> socket.socket:

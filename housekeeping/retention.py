@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import structlog
 
 from housekeeping.parts import Parts
-from store import erasure_ledger, queries, retention, schedules
+from store import closed_sessions, erasure_ledger, queries, retention, schedules
 from store.outbox import Errand
 
 log = structlog.get_logger(__name__)
@@ -36,6 +36,7 @@ def tidy(parts: Parts) -> None:
         try:
             with parts.database.transaction(tenant_id) as session:
                 retention.tidy_tenant(session, tenant_id)
+                closed_sessions.forget_ended(session, tenant_id)
             enforce_schedule(parts, tenant_id)
         except Exception:  # one tenant's trouble is not to keep the others' things for longer than promised
             log.exception("tenant_not_tidied", tenant_id=tenant_id)

@@ -29,13 +29,14 @@ def deliver(parts: Parts, errand: Errand) -> None:
         return
     status: int | None = None
     error: str | None = None
+    why = ""
     retry_after: float | None = None
     try:
         answer = post(parcel.url, parcel.body, signed(parcel), may_reach=parts.may_reach)
         status, retry_after = answer.status, seconds_until(answer.retry_after)
     except Unreachable as unreachable:
-        error = str(unreachable)
-    log.info("webhook_sent", delivery_id=delivery_id, attempt=parcel.attempt, status=status, error=error)
+        error, why = str(unreachable), unreachable.why
+    log.info("webhook_sent", delivery_id=delivery_id, attempt=parcel.attempt, status=status, error=error, why=why)
     with parts.database.transaction(errand.tenant_id) as session:
         webhooks.answered(session, errand.tenant_id, delivery_id, status, error, retry_after)
 

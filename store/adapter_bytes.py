@@ -14,6 +14,11 @@ from store.errors import DamagedAdapter
 FORMAT = "idprefer-adapter-1"
 MAX_BYTES = 64 * 2**20
 _HEADER_BYTES = 2**20
+_LABEL_BYTES = 256 * 2**10  # its report on each of 64 references takes some hundred bytes
+_NAME_LETTERS = 200  # of a bundle, of a base's digest
+_DIMENSIONS = 8  # adapters have two or four
+_ENTRY = {"dtype", "shape", "data_offsets"}
+_PLAIN = (str, int, float, bool, type(None))  # values of options
 _TYPES = {"F16": ("<f2", 2), "F32": ("<f4", 4)}  # as numpy names them, and their bytes
 _PARTS = ("lora.", "prompt.", "identity.", "references.")
 
@@ -61,12 +66,17 @@ def _split(data: bytes) -> tuple[dict[str, Any], memoryview]:
     if len(data) < 8 or not 2 <= length <= min(_HEADER_BYTES, len(data) - 8):
         raise DamagedAdapter("got bytes that are no safetensors file, wanted a whole adapter; download it anew")
     try:
-        header = json.loads(data[8 : 8 + length], object_pairs_hook=_once)
+        header = _strict(data[8 : 8 + length].decode())
     except (ValueError, RecursionError):
         header = None
     if not isinstance(header, dict):
         raise DamagedAdapter("got a safetensors file whose header is no JSON object, wanted a whole adapter")
     return header, memoryview(data)[8 + length :]
+
+
+def _strict(text: str) -> Any:
+    """Return parsed JSON; ValueError for what one parser reads and the next one does not."""
+    return json.loads(text, object_pairs_hook=_once, parse_constant=_no_constant)
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -77,33 +87,50 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
+def _no_constant(constant: str) -> None:
+    raise ValueError(constant)
+
+
 def _check_layout(header: dict[str, Any], size: int) -> None:
     """The tensors must fill the file without gap or overlap."""
     end = 0
     try:
-        spans = sorted(tuple(entry["data_offsets"]) for entry in header.values())
+        spans = sorted(_span(entry) for entry in header.values())
         for start, stop in spans:
-            if start != end or stop < start:
+            if start != end or not start <= stop <= size:
                 raise ValueError
             end = stop
-    except (TypeError, KeyError, ValueError):
+    except (TypeError, ValueError):
         raise DamagedAdapter("got tensors that do not lie one after the other, wanted a whole adapter") from None
     if end != size or not spans:
         raise DamagedAdapter(f"got tensors of {end} bytes in a file that holds {size}, wanted a whole adapter")
 
 
+def _span(entry: Any) -> tuple[int, int]:
+    if not isinstance(entry, dict) or set(entry) != _ENTRY:
+        raise DamagedAdapter("got a tensor of other entries, wanted exactly dtype, shape and data_offsets for each")
+    start, stop = entry["data_offsets"]
+    if type(start) is not int or type(stop) is not int:
+        raise TypeError
+    return start, stop
+
+
 def _check_numbers(name: str, entry: dict[str, Any], body: memoryview) -> None:
-    shape, kind = entry.get("shape"), entry.get("dtype")
-    if not name.startswith(_PARTS) or kind not in _TYPES:
-        raise DamagedAdapter(f"got the tensor {name[:80]!r} of type {kind!r}, wanted those of an adapter, F16 or F32")
-    if not isinstance(shape, list) or not all(type(side) is int and 0 <= side < 2**31 for side in shape):
-        raise DamagedAdapter(f"got the tensor {name[:80]!r} without a shape, wanted one")
+    shape, kind = entry["shape"], entry["dtype"]
+    if not name.startswith(_PARTS) or not isinstance(kind, str) or kind not in _TYPES:
+        raise DamagedAdapter(f"got {name[:80]!r} of another name or type than an adapter's, wanted F16 or F32")
+    if not isinstance(shape, list) or len(shape) > _DIMENSIONS or not all(map(_is_side, shape)):
+        raise DamagedAdapter(f"got {name[:80]!r} without a shape, wanted one of at most {_DIMENSIONS} dimensions")
     start, stop = entry["data_offsets"]
     name_of_type, size = _TYPES[kind]
     if math.prod(shape) * size != stop - start:
-        raise DamagedAdapter(f"got {stop - start} bytes for {name[:80]!r} of shape {shape}, wanted as many as fit it")
+        raise DamagedAdapter(f"got {stop - start} bytes for {name[:80]!r}, wanted as many as fit its shape")
     if not _finite(body[start:stop], name_of_type):
         raise DamagedAdapter(f"got {name[:80]!r} with numbers that are not finite; wanted an adapter as it was trained")
+
+
+def _is_side(side: Any) -> bool:
+    return type(side) is int and 0 <= side < 2**31
 
 
 def _finite(numbers: memoryview, name_of_type: str) -> bool:
@@ -113,13 +140,36 @@ def _finite(numbers: memoryview, name_of_type: str) -> bool:
 
 
 def _label(text: Any) -> Label:
+    if not isinstance(text, str) or len(text) > _LABEL_BYTES:
+        raise DamagedAdapter(f"got an adapter without a label, wanted one of at most {_LABEL_BYTES:,} letters")
     try:
-        metadata = json.loads(text, object_pairs_hook=_once)
+        metadata = _strict(text)
         label = Label(metadata["bundle"], metadata["base_digest"], metadata["options"])
     except (TypeError, KeyError, ValueError, RecursionError):
         raise DamagedAdapter(
             "got an adapter that does not say its bundle, base and options; wanted one that does"
         ) from None
-    if not (isinstance(label.bundle, str) and isinstance(label.base_digest, str) and isinstance(label.options, dict)):
+    if not (_is_name(label.bundle) and _is_name(label.base_digest) and _are_options(label.options)):
         raise DamagedAdapter("got an adapter whose label has values of other types, wanted it as it was written")
     return label
+
+
+def _is_name(name: Any) -> bool:
+    return isinstance(name, str) and len(name) <= _NAME_LETTERS and _is_storable(name)
+
+
+def _are_options(options: Any) -> bool:
+    """Say whether these are names and plain values that every database keeps."""
+    return (
+        isinstance(options, dict) and all(isinstance(value, _PLAIN) for value in options.values())
+        and _is_storable(options)
+    )  # fmt: skip
+
+
+def _is_storable(value: Any) -> bool:
+    """Say whether a plain value is valid UTF-8 and finite throughout, without NUL."""
+    try:
+        text = json.dumps(value, ensure_ascii=False, allow_nan=False)
+        return "\\u0000" not in text and bool(text.encode())
+    except ValueError:
+        return False

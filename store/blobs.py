@@ -13,8 +13,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
 
+import structlog
+
 from store.errors import InvalidRequest, MissingBlob, StorageDown
 
+log = structlog.get_logger(__name__)
 CHUNK_BYTES = 2**18
 Pieces = Callable[[], Iterable[bytes]]
 """Yields an object's bytes from the beginning, as often as it is called: what fails in passing is tried again."""
@@ -89,7 +92,7 @@ class LocalBlobs:
         try:
             file = self._path(name).open("rb")
         except FileNotFoundError:
-            raise _missing(name) from None
+            raise missing(name) from None
         with file:
             while chunk := file.read(CHUNK_BYTES):
                 yield chunk
@@ -127,6 +130,12 @@ class LocalBlobs:
         return self._folder / check_name(name)
 
 
+def missing(name: str) -> MissingBlob:
+    """Return the error for a name without an object; clients read it, so the name goes into the log only."""
+    log.warning("object_missing", object=name)
+    return MissingBlob("got something whose bytes are gone: there is no object of that name; wanted one that is there")
+
+
 def _write(handle: int, chunks: Iterable[bytes]) -> None:
     with os.fdopen(handle, "wb") as file:
         for chunk in chunks:
@@ -152,7 +161,3 @@ def _sync_folder(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
-
-
-def _missing(name: str) -> MissingBlob:
-    return MissingBlob(f"got {name}, where there is no object; wanted one that is there; it may have been erased")

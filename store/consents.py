@@ -32,7 +32,7 @@ class Agreement:
 
 def record(session: Session, identity: Identity, agreement: Agreement) -> Consent:
     """Record what a person agreed to; of the text only the hash is kept."""
-    people.require_present(identity)
+    people.require_present(people.locked(session, identity.tenant_id, identity.id))
     row = Consent(
         tenant_id=identity.tenant_id,
         identity_id=identity.id,
@@ -59,9 +59,7 @@ def require(session: Session, identity: Identity, purpose: str) -> None:
     The person's row stays locked to the end of the transaction: an erasure that begins meanwhile waits, and then sees
     what was started here.
     """
-    key = (Identity.tenant_id == identity.tenant_id, Identity.id == identity.id)
-    locked = select(Identity).where(*key).with_for_update(key_share=True)
-    people.require_present(session.scalars(locked.execution_options(populate_existing=True)).one())
+    people.require_present(people.locked(session, identity.tenant_id, identity.id))
     if purpose not in live_purposes(session, identity.tenant_id, identity.id):
         raise ConsentRequired(
             f"got an identity without a live consent to {purpose}, wanted one; "
@@ -82,18 +80,19 @@ def withdraw(
     session: Session, row: Consent, purposes: Sequence[str] | None = None, reason: str | None = None
 ) -> Erasure | None:
     """Withdraw purposes, all if none is named; without train or restore the person's things are erased."""
+    identity = people.locked(session, row.tenant_id, row.identity_id)
+    session.refresh(row)  # of two withdrawals at once, the second is to know of the first
     if row.withdrawn_at is not None:
         raise StateConflict("got a consent that is withdrawn already, wanted one that is not")
     gone = set(row.purposes) & set(purposes if purposes is not None else row.purposes)
     if not gone:
         raise StateConflict(f"got purposes that this consent does not hold, wanted some of {', '.join(row.purposes)}")
     row.purposes = [purpose for purpose in row.purposes if purpose not in gone]
-    row.withdrawal_reason = reason
+    row.withdrawal_reason = reason if identity.erasing_at is None else None  # an erasure is not to miss it
     if not row.purposes:
         row.withdrawn_at = now()
     session.flush()
     session.refresh(row)
-    identity = session.get_one(Identity, {"tenant_id": row.tenant_id, "id": row.identity_id})
     lost = (gone & NEEDED) - live_purposes(session, row.tenant_id, row.identity_id)
     if not lost or identity.erasing_at is not None:
         return None

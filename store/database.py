@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from typing import Any, Literal
 
 from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
+from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
@@ -26,6 +27,7 @@ _POSTGRES = {
     "idle_in_transaction_session_timeout": "60s",
     "timezone": "UTC",
 }
+_DATA_EXCEPTION = "22"  # the class of SQLSTATEs
 
 
 class Database:
@@ -108,9 +110,8 @@ def _committed(session: Session) -> Iterator[None]:
 def _engine(url: str, role: Role | None, pool_size: int) -> Engine:
     dialect = make_url(url).get_backend_name()
     if dialect == "sqlite":
-        engine = create_engine(
-            url, pool_size=pool_size, max_overflow=pool_size, connect_args={"timeout": _LOCK_SECONDS}
-        )
+        sizes = {"pool_size": pool_size, "max_overflow": pool_size}
+        engine = create_engine(url, **sizes, hide_parameters=True, connect_args={"timeout": _LOCK_SECONDS})
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
         return engine
@@ -120,8 +121,10 @@ def _engine(url: str, role: Role | None, pool_size: int) -> Engine:
         options = " ".join(f"-c {name}={value}" for name, value in _POSTGRES.items())
         arguments = {"connect_timeout": CONNECT_SECONDS, "options": options}
         engine = create_engine(
-            url, pool_size=pool_size, max_overflow=pool_size, pool_timeout=2, pool_pre_ping=True, connect_args=arguments
-        )
+            url, pool_size=pool_size, max_overflow=pool_size, pool_timeout=2, pool_pre_ping=True, hide_parameters=True,
+            connect_args=arguments,
+        )  # fmt: skip
+        event.listen(engine, "handle_error", _without_values)
         give_up_in_time(engine, _PING_SECONDS.get(role, 5.0))
         if role is not None:
             event.listen(engine, "connect", _Become(role))
@@ -139,6 +142,18 @@ def _begin_sqlite(connection: Connection) -> None:
     # A transaction that reads first and writes later would fail instead of waiting.
     read_only = connection.get_execution_options().get("read_only")
     connection.exec_driver_sql("BEGIN DEFERRED" if read_only else "BEGIN IMMEDIATE")
+
+
+def _without_values(context: ExceptionContext) -> None:
+    """Leave of what Postgres says what names no value: its details quote rows, and its data errors the value."""
+    original: Any = context.original_exception
+    diagnosis, shown = getattr(original, "diag", None), context.sqlalchemy_exception
+    if diagnosis is None or diagnosis.message_primary is None or shown is None:
+        return
+    is_about_value = (diagnosis.sqlstate or "").startswith(_DATA_EXCEPTION)
+    said = "a value that its column does not take" if is_about_value else diagnosis.message_primary
+    shown.args = (f"({type(original).__module__}.{type(original).__name__}) {said}",)
+    original.args = (said,)
 
 
 class _Become:

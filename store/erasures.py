@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import String, cast, delete, or_, select
 from sqlalchemy.orm import Session
 
-from store import adapters, audit, ledger, outbox, receipts, references, restorations, uploads, workers
+from store import adapters, audit, ledger, outbox, people, receipts, references, restorations, uploads, workers
 from store.columns import now
 from store.models import (
     HELD,
@@ -46,10 +46,12 @@ class Plan:
 def begin(session: Session, identity: Identity, reason: str) -> Erasure:
     """Begin to erase a person: when this is committed, no byte of theirs can be read any more."""
     tenant_id = identity.tenant_id
+    people.locked(session, tenant_id, identity.id)  # two that come at once are one erasure
     if identity.erasing_at is not None:
         mine = (Erasure.tenant_id == tenant_id, Erasure.identity_id == identity.id)
         return session.scalars(select(Erasure).where(*mine).order_by(Erasure.id).limit(1)).one()
     identity.erasing_at, identity.name = now(), ""
+    _forget_subjects(session, tenant_id, identity.id)
     session.flush()
     counts = {"jobs_stopped": _stop_jobs(session, tenant_id, identity.id)}
     counts["restorations"] = _remove_restorations(session, tenant_id, identity.id)
@@ -93,13 +95,11 @@ def complete(session: Session, vault: Vault, tenant_id: str, erasure_id: str, ob
     row = session.get_one(Erasure, {"tenant_id": tenant_id, "id": erasure_id})
     if row.state == "completed":
         return row
-    identity = session.get_one(Identity, {"tenant_id": tenant_id, "id": row.identity_id})
-    identity.erased_at = now()
-    for consent in session.scalars(
-        select(Consent).where(Consent.tenant_id == tenant_id, Consent.identity_id == identity.id)
-    ):
-        consent.subject = consent.attested_by = ""
-        consent.withdrawal_reason = None
+    identity = people.locked(session, tenant_id, row.identity_id or "")
+    identity.erased_at, identity.name = now(), ""
+    _forget_subjects(session, tenant_id, identity.id)  # of an erasure that an older release began
+    late = _forget_answers(session, tenant_id, identity.id)  # the withdrawal's own was kept after it had begun
+    row.counts = {**row.counts, "kept_answers": row.counts.get("kept_answers", 0) + late}
     row.state, row.finished_at = "completed", datetime.now(UTC)
     row.receipt = receipts.signed(vault, _statement(row, objects_deleted))
     session.flush()
@@ -171,17 +171,29 @@ def _bury_references(session: Session, tenant_id: str, identity_id: str) -> int:
 
 def _bury_adapters(session: Session, tenant_id: str, identity_id: str) -> int:
     mine = (Adapter.tenant_id == tenant_id, Adapter.identity_id == identity_id, Adapter.removed_at.is_(None))
-    rows = session.scalars(select(Adapter).where(*mine)).all()
+    rows = session.scalars(select(Adapter).where(*mine).execution_options(populate_existing=True)).all()
     for row in rows:
         adapters.bury(row)
     session.flush()
     return len(rows)
 
 
+def _forget_subjects(session: Session, tenant_id: str, identity_id: str) -> None:
+    """Leave of the consents that there were some."""
+    mine = (Consent.tenant_id == tenant_id, Consent.identity_id == identity_id)
+    for consent in session.scalars(select(Consent).where(*mine)):
+        consent.subject = consent.attested_by = ""
+        consent.withdrawal_reason = None
+
+
 def _forget_answers(session: Session, tenant_id: str, identity_id: str) -> int:
-    """Forget the answers kept for replays that tell of a person."""
-    mine = (IdempotencyKey.tenant_id == tenant_id, cast(IdempotencyKey.body, String).contains(identity_id))
-    done = delete(IdempotencyKey).where(*mine).returning(IdempotencyKey.key)
+    """Forget the answers kept for replays that tell of a person, or of a photo sent ahead with them in it."""
+    upload_id = Job.options["upload_id"].as_string()
+    theirs = select(upload_id).where(_about(tenant_id, identity_id), Job.kind == "restore", upload_id.is_not(None))
+    tells = or_(
+        cast(IdempotencyKey.body, String).contains(identity_id), IdempotencyKey.body["id"].as_string().in_(theirs)
+    )
+    done = delete(IdempotencyKey).where(IdempotencyKey.tenant_id == tenant_id, tells).returning(IdempotencyKey.key)
     return len(session.scalars(done.execution_options(synchronize_session=False)).all())
 
 

@@ -5,26 +5,39 @@ import hmac
 import re
 import secrets
 from collections.abc import Sequence
+from datetime import datetime
 from functools import cache
 
-from sqlalchemy import Executable, and_, bindparam, or_, select, text, update
+from sqlalchemy import Executable, and_, bindparam, func, or_, select, text, update
 from sqlalchemy.orm import Session
 
+from store import quotas
 from store.columns import age, now
-from store.errors import StateConflict
+from store.errors import QuotaExceeded, StateConflict
 from store.models import ApiKey, TenantShare
 
 _TOKEN = re.compile(r"idr_live_([0-9a-f]{32})_([0-9a-f]{64})")
 _SEEN_EVERY_SECONDS = 60.0
+MAX_KEYS = 100
+"""Live ones of one tenant."""
 
 
 def create(
-    session: Session, tenant_id: str, name: str, scopes: Sequence[str], expires_in: float | None = None
+    session: Session,
+    tenant_id: str,
+    name: str,
+    scopes: Sequence[str],
+    expires_in: float | None = None,
+    expires_at: datetime | None = None,
 ) -> tuple[ApiKey, str]:
-    """Make a key; return it and the text to send, which nobody can be told again."""
+    """Make a key; return it and the text to send, which nobody can be told again. `expires_in` goes first."""
+    live = or_(ApiKey.expires_at.is_(None), ApiKey.expires_at > now())
+    there = select(func.count()).where(ApiKey.tenant_id == tenant_id, ApiKey.revoked_at.is_(None), live)
+    if not quotas.has_room(session, tenant_id, there, MAX_KEYS):
+        raise QuotaExceeded(f"got one key more than {MAX_KEYS} that work, wanted no more; revoke one that nobody uses")
     secret = secrets.token_hex(32)
     row = ApiKey(tenant_id=tenant_id, name=name, scopes=list(scopes), secret_hash=_hash(secret))
-    row.expires_at = None if expires_in is None else now(expires_in)
+    row.expires_at = expires_at if expires_in is None else now(expires_in)
     session.add(row)
     session.flush()
     session.refresh(row)
@@ -79,8 +92,7 @@ def rotate(session: Session, old: ApiKey, overlap_seconds: float) -> tuple[ApiKe
     """Make a key's successor; the old one works on for the overlap, and no longer than it would have."""
     if old.revoked_at is not None:
         raise StateConflict("got a key that is revoked, wanted one that works; make a new one")
-    row, token = create(session, old.tenant_id, old.name, old.scopes)
-    row.expires_at = old.expires_at
+    until = old.expires_at
     ends = or_(ApiKey.expires_at.is_(None), ApiKey.expires_at > now(overlap_seconds))
     session.execute(
         update(ApiKey)
@@ -88,9 +100,8 @@ def rotate(session: Session, old: ApiKey, overlap_seconds: float) -> tuple[ApiKe
         .values(expires_at=now(overlap_seconds))
         .execution_options(synchronize_session=False)
     )
-    session.flush()
     session.refresh(old)
-    return row, token
+    return create(session, old.tenant_id, old.name, old.scopes, expires_at=until)
 
 
 def _set(session: Session, row: ApiKey, **values: object) -> None:

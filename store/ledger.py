@@ -22,11 +22,11 @@ from sqlalchemy import (
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.dml import ReturningUpdate
 
-from store import outbox, ranking
+from store import outbox, quotas, ranking
 from store.columns import age, now
 from store.database import act_for
 from store.errors import Fenced, QueueFull, StateConflict
-from store.job_models import HELD, LANES, LIVE, Job, JobEvent, TenantShare, Worker
+from store.job_models import ENDED, HELD, LANES, LIVE, Job, JobEvent, TenantShare, Worker
 from store.leases import Claim as Claim
 from store.leases import Lease as Lease
 from store.leases import Swept as Swept
@@ -43,14 +43,7 @@ _UNWATCHED = {"synchronize_session": False}
 
 def enqueue(session: Session, job: Job, deadline_seconds: float | None = None) -> Job:
     """Queue a new job of the transaction's tenant; QueueFull where it has as many waiting as it may have."""
-    share = session.get(TenantShare, job.tenant_id)
-    if share is not None and share.max_queued_jobs is not None:
-        count = select(func.count()).where(Job.tenant_id == job.tenant_id, Job.state == "queued")
-        waiting = session.scalar(count) or 0
-        if waiting >= share.max_queued_jobs:
-            raise QueueFull(
-                f"got a job beside {waiting} waiting ones, wanted at most {share.max_queued_jobs}; try later"
-            )
+    _require_place(session, job.tenant_id)
     job.virtual_floor = ranking.lane_clock(job.kind)
     job.deadline_at = None if deadline_seconds is None else now(deadline_seconds)
     job.last_sequence = 1
@@ -76,6 +69,8 @@ def cancel(session: Session, job: Job) -> Job:
 
 def retry(session: Session, job: Job) -> Job:
     """Queue a job again that has failed, was canceled, or expired; a training goes on from its checkpoint."""
+    if job.state in ENDED:
+        _require_place(session, job.tenant_id)
     values = {
         "state": "queued", "strikes": 0, "strike_epoch": None, "error": None, "progress": None, "finished_at": None,
         "deadline_at": None, "not_before": None, "worker_id": None, "queued_at": now(),
@@ -88,6 +83,15 @@ def retry(session: Session, job: Job) -> Job:
         )
     _event(session, changed, "queued", {"retried": True})
     return changed
+
+
+def _require_place(session: Session, tenant_id: str) -> None:
+    share = session.get(TenantShare, tenant_id)
+    if share is None or share.max_queued_jobs is None:
+        return
+    waiting = select(func.count()).where(Job.tenant_id == tenant_id, Job.state == "queued")
+    if not quotas.has_room(session, tenant_id, waiting, share.max_queued_jobs):
+        raise QueueFull(f"got a job more than may wait, wanted at most {share.max_queued_jobs}; try later")
 
 
 # --- by a worker -------------------------------------------------------------------------------------------------

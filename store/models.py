@@ -23,6 +23,9 @@ from store.job_models import TenantLane as TenantLane
 from store.job_models import TenantShare as TenantShare
 from store.job_models import Worker as Worker
 
+_KEPT: dict[str, Any] = {"sqlite_where": text("removed_at IS NULL"), "postgresql_where": text("removed_at IS NULL")}
+"""Tombstones are left out of an index: what a tenant has is counted with each photo."""
+
 
 class Tenant(Base):
     """A customer of the service, and for how many days its things are kept (None: until somebody deletes them)."""
@@ -51,6 +54,15 @@ class ApiKey(Owned):
     expires_at: Mapped[datetime | None] = mapped_column(Instant)
     last_used_at: Mapped[datetime | None] = mapped_column(Instant)
     revoked_at: Mapped[datetime | None] = mapped_column(Instant)
+
+
+class ClosedSession(Base):
+    """A session of the studio that was closed before its time; remembered until its cookie would have ended anyway."""
+
+    __tablename__ = "closed_sessions"
+    tenant_id: Mapped[str] = mapped_column(ForeignKey("tenants.id"), primary_key=True)
+    nonce: Mapped[str] = mapped_column(primary_key=True)
+    ends_at: Mapped[datetime] = mapped_column(Instant)
 
 
 class DataKey(Base):
@@ -104,7 +116,11 @@ class Reference(Owned, Removable):
     """A reference photo and the verdict on it; `face_blob` is what the assessor found, sealed. `state` is derived."""
 
     __tablename__ = "reference_photos"
-    __table_args__ = (one("identity_id", "identities"), Index(None, "tenant_id", "identity_id"))
+    __table_args__ = (
+        one("identity_id", "identities"),
+        Index(None, "tenant_id", "identity_id"),
+        Index("ix_reference_photos_kept", "tenant_id", **_KEPT),
+    )
     prefix = "ref"
     identity_id: Mapped[str]
     verdict: Mapped[str] = mapped_column("state", default="checking")
@@ -155,6 +171,7 @@ class Upload(Owned, Removable):
     """A photo sent ahead."""
 
     __tablename__ = "uploads"
+    __table_args__ = (Index("ix_uploads_kept", "tenant_id", "size_bytes", **_KEPT),)
     prefix = "upl"
     width: Mapped[int]
     height: Mapped[int]

@@ -1,9 +1,13 @@
-"""The outbox: what is to be done after a commit, written in the same transaction, done at least once."""
+"""The outbox: what is to be done after a commit, written in the same transaction, done at least once.
 
-from dataclasses import dataclass
+Deliveries wait for whoever is at the other end; they are claimed apart, so that nothing else waits behind them.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import delete, exists, select, update
+from sqlalchemy import Select, case, delete, exists, func, literal, select, update
 from sqlalchemy.orm import Session
 
 from store.columns import now
@@ -11,6 +15,7 @@ from store.job_models import OutboxEvent
 
 HIDDEN_SECONDS = 60.0
 """For how long a claimed errand is left to whoever took it."""
+DELIVERY = "delivery"
 
 
 @dataclass(frozen=True)
@@ -24,6 +29,16 @@ class Errand:
     attempts: int
 
 
+@dataclass(frozen=True)
+class Wanted:
+    """Which errands somebody would take: how many, of which kind, and how many of one tenant beside those it has."""
+
+    limit: int = 20
+    deliveries: bool = False  # False: all else
+    per_tenant: int | None = None  # of one tenant at a time
+    under_way: Mapping[str, int] = field(default_factory=dict)  # by tenant
+
+
 def add(session: Session, tenant_id: str, kind: str, payload: dict[str, Any], in_seconds: float = 0.0) -> None:
     """Leave an errand, to be done not before so many seconds from now."""
     row = OutboxEvent(tenant_id=tenant_id, kind=kind, payload=payload, available_at=now(in_seconds))
@@ -31,18 +46,16 @@ def add(session: Session, tenant_id: str, kind: str, payload: dict[str, Any], in
     session.flush()
 
 
-def due(session: Session) -> bool:
-    """Whether an errand is due."""
-    return bool(session.scalar(select(exists().where(OutboxEvent.available_at <= now()))))
+def due(session: Session, wanted: Wanted) -> bool:
+    """Whether an errand that is wanted is due."""
+    return bool(session.scalar(select(exists(_wanted(wanted)))))
 
 
-def claim(session: Session, limit: int = 20) -> list[Errand]:
+def claim(session: Session, wanted: Wanted) -> list[Errand]:
     """Take the errands that are due, the longest due first; whoever fails to finish one leaves it to others."""
     due = (
         select(OutboxEvent.id)
-        .where(OutboxEvent.available_at <= now())
-        .order_by(OutboxEvent.available_at)
-        .limit(limit)
+        .where(OutboxEvent.id.in_(_wanted(wanted)), OutboxEvent.available_at <= now())
         .with_for_update(skip_locked=True)
         .cte("due")
         .prefix_with("MATERIALIZED")
@@ -71,3 +84,14 @@ def later(session: Session, errand_id: str, seconds: float) -> None:
         .values(available_at=now(seconds))
         .execution_options(synchronize_session=False)
     )
+
+
+def _wanted(wanted: Wanted) -> Select[tuple[str]]:
+    """Return what selects the ids: ranked apart from where they are locked, for Postgres does not do both at once."""
+    kind = OutboxEvent.kind == DELIVERY if wanted.deliveries else OutboxEvent.kind != DELIVERY
+    has = case(dict(wanted.under_way), value=OutboxEvent.tenant_id, else_=0) if wanted.under_way else literal(0)
+    place = func.row_number().over(partition_by=OutboxEvent.tenant_id, order_by=OutboxEvent.available_at)
+    columns = (OutboxEvent.id, OutboxEvent.available_at, (has + place).label("place"))
+    found = select(*columns).where(kind, OutboxEvent.available_at <= now()).subquery()
+    within = found.c.place <= (wanted.per_tenant or wanted.limit)
+    return select(found.c.id).where(within).order_by(found.c.available_at).limit(wanted.limit)

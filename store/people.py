@@ -1,19 +1,23 @@
 """Identities: people whose photos are restored."""
 
-from sqlalchemy import func, select, update
+from collections.abc import Collection
+
+from sqlalchemy import ColumnElement, case, func, or_, select, update
 from sqlalchemy.orm import Session
 
-from store import outbox
-from store.columns import now
+from store import outbox, quotas
+from store.columns import age, now
 from store.errors import InvalidRequest, QuotaExceeded, StateConflict
-from store.models import Identity, RestorationFace, TenantShare
+from store.models import Identity, Job, Restoration, RestorationFace, TenantShare
+
+_INEXACT_SECONDS = 1.0  # no two readings of a clock add up to the last bit: nothing is shortened by less than that
 
 
 def create(session: Session, tenant_id: str, name: str, retention_seconds: int | None = None) -> Identity:
     """Create a person; QuotaExceeded where the tenant has as many as it may have."""
     limit = session.get_one(TenantShare, tenant_id).max_identities
     there = select(func.count()).where(Identity.tenant_id == tenant_id, Identity.erased_at.is_(None))
-    if limit is not None and (session.scalar(there) or 0) >= limit:
+    if limit is not None and not quotas.has_room(session, tenant_id, there, limit):
         raise QuotaExceeded(
             f"got one identity more than {limit}, wanted no more than that; delete one or ask your operator"
         )
@@ -27,19 +31,30 @@ def create(session: Session, tenant_id: str, name: str, retention_seconds: int |
 
 def change(session: Session, row: Identity, name: str | None, retention_seconds: int | None) -> None:
     """Rename a person, or shorten how long their things are kept."""
-    require_present(row)
+    require_present(locked(session, row.tenant_id, row.id))
     if name is not None:
         row.name = name
     if retention_seconds is not None:
-        if row.retention_seconds is not None and retention_seconds > row.retention_seconds:
-            raise InvalidRequest(
-                f"got a retention of {retention_seconds} s, wanted at most the {row.retention_seconds} s it is: "
-                "a retention only ever gets shorter"
-            )
-        row.retention_seconds = retention_seconds
-        _plan_retirement(session, row)
-        _shorten_results(session, row)
+        _shorten(session, row, retention_seconds)
     session.flush()
+
+
+def locked(session: Session, tenant_id: str, identity_id: str) -> Identity:
+    """Return a person as they are by now, locked to the end of the transaction.
+
+    Whatever begins, ends or depends on an erasure does this first: of two that come at once the second waits, and then
+    sees what the first has done.
+    """
+    mine = (Identity.tenant_id == tenant_id, Identity.id == identity_id)
+    found = select(Identity).where(*mine).with_for_update(key_share=True)
+    return session.scalars(found.execution_options(populate_existing=True)).one()
+
+
+def require_shown(session: Session, tenant_id: str, identity_ids: Collection[str]) -> None:
+    """StateConflict where one of these people is being erased or is on hold: no picture of theirs goes out."""
+    mine = (Identity.tenant_id == tenant_id, Identity.id.in_(identity_ids))
+    for row in session.scalars(select(Identity).where(*mine)):
+        require_present(row)
 
 
 def require_present(row: Identity) -> None:
@@ -58,13 +73,57 @@ def touch(session: Session, tenant_id: str, identity_id: str) -> None:
     )
 
 
+def shorten_results(session: Session, tenant_id: str, identity_id: str | None = None) -> None:
+    """Let finished restorations expire by the retention of the people in them; of all people, or of one."""
+    shortest, ended = _shortest(), _seconds_since_the_end()
+    concerned = select(RestorationFace.restoration_id).where(RestorationFace.tenant_id == tenant_id)
+    if identity_id is not None:
+        concerned = concerned.where(RestorationFace.identity_id == identity_id)
+    there = (Restoration.tenant_id == tenant_id, Restoration.removed_at.is_(None), Restoration.id.in_(concerned))
+    longer = or_(Restoration.expires_at.is_(None), Restoration.expires_at > now(shortest - ended + _INEXACT_SECONDS))
+    shortened = (
+        update(Restoration)
+        .where(*there, shortest.is_not(None), ended.is_not(None), longer)
+        .values(expires_at=now(shortest - ended))
+    )
+    session.execute(shortened.execution_options(synchronize_session=False))
+
+
+def _shortest() -> ColumnElement[int]:
+    """Return the shortest retention of the people in a restoration, or what was asked for it, if that is shorter."""
+    theirs = (
+        select(func.min(Identity.retention_seconds))
+        .join(
+            RestorationFace,
+            (RestorationFace.tenant_id == Identity.tenant_id) & (RestorationFace.identity_id == Identity.id),
+        )
+        .where(RestorationFace.tenant_id == Restoration.tenant_id, RestorationFace.restoration_id == Restoration.id)
+        .correlate(Restoration)
+        .scalar_subquery()
+    )
+    return case((Restoration.expires_in < theirs, Restoration.expires_in), else_=theirs)
+
+
+def _seconds_since_the_end() -> ColumnElement[float]:
+    """Return for how long a restoration's job has ended; null where it has not."""
+    its = (Job.tenant_id == Restoration.tenant_id, Job.id == Restoration.job_id)
+    return select(age(Job.finished_at)).where(*its).correlate(Restoration).scalar_subquery()
+
+
+def _shorten(session: Session, row: Identity, seconds: int) -> None:
+    before = row.retention_seconds
+    if before is not None and seconds > before:
+        raise InvalidRequest(
+            f"got a retention of {seconds} s, wanted at most the {before} s it is: a retention only ever gets shorter"
+        )
+    if seconds == before:
+        return
+    row.retention_seconds = seconds
+    shorten_results(session, row.tenant_id, row.id)
+    if before is None:  # else there is an errand already; who is over before it comes, the caretaker's round finds
+        _plan_retirement(session, row)
+
+
 def _plan_retirement(session: Session, row: Identity) -> None:
     if row.retention_seconds is not None:
         outbox.add(session, row.tenant_id, "retire", {"id": row.id}, row.retention_seconds)
-
-
-def _shorten_results(session: Session, row: Identity) -> None:
-    """Have it looked at anew how long the person's restorations may be kept."""
-    mine = (RestorationFace.tenant_id == row.tenant_id, RestorationFace.identity_id == row.id)
-    for restoration_id in session.scalars(select(RestorationFace.restoration_id).where(*mine)).all():
-        outbox.add(session, row.tenant_id, "expire", {"id": restoration_id})

@@ -53,8 +53,7 @@ class Result:
 
 def start(session: Session, tenant_id: str, faces: Sequence[Face], settings: Settings) -> Restoration:
     """Queue a restoration; each person's adapter is settled here, so that nothing falls back silently later."""
-    for face in sorted(faces, key=lambda face: face.identity.id):  # in this order: nobody waits in a circle
-        consents.require(session, face.identity, "restore")
+    require_consents(session, faces)
     adapters = [_adapter(session, face.identity, settings.tier) for face in faces]
     row = Restoration(
         tenant_id=tenant_id, job_id=new_id("job"), tier=settings.tier, preset=settings.preset,
@@ -83,6 +82,12 @@ def start(session: Session, tenant_id: str, faces: Sequence[Face], settings: Set
         outbox.add(session, tenant_id, "expire", {"id": row.id}, seconds)
     session.refresh(row)
     return row
+
+
+def require_consents(session: Session, faces: Sequence[Face]) -> None:
+    """ConsentRequired where one of these people has not agreed to be restored; StateConflict for who is not free."""
+    for face in sorted(faces, key=lambda face: face.identity.id):  # in this order: nobody waits in a circle
+        consents.require(session, face.identity, "restore")
 
 
 def keep_input(session: Session, safe: Safe, row: Restoration, data: bytes, upload_id: str | None = None) -> None:

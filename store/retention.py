@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from sqlalchemy import delete, or_, select, update
 from sqlalchemy.orm import Session
 
-from store import audit, erasures, outbox, replays, restorations, uploads
+from store import audit, erasures, outbox, people, replays, restorations, uploads
 from store.columns import age, now
 from store.ids import kind_of
 from store.models import (
@@ -25,6 +25,7 @@ from store.workers import LOST_AFTER_SECONDS
 
 HISTORY_SECONDS = 30 * 86_400.0
 CHECKPOINT_SECONDS = 7 * 86_400.0
+_AT_ONCE = 100  # people in one transaction
 
 
 def expire(session: Session, tenant_id: str, row_id: str) -> None:
@@ -57,7 +58,7 @@ def retire(session: Session, tenant_id: str, identity_id: str) -> None:
         return
     idle = session.scalar(select(age(Identity.last_active_at)).where(*mine)) or 0.0
     if idle >= row.retention_seconds:
-        erasures.begin(session, row, "retention")
+        _retire(session, [row])
     else:
         outbox.add(session, tenant_id, "retire", {"id": identity_id}, row.retention_seconds - idle)
 
@@ -84,7 +85,11 @@ def tidy(session: Session) -> None:
 
 
 def tidy_tenant(session: Session, tenant_id: str) -> None:
-    """Forget a tenant's old idempotency keys, old deliveries, and checkpoints nobody went on from."""
+    """Forget a tenant's old idempotency keys, old deliveries, and checkpoints nobody went on from.
+
+    Here too a person's retention comes true that was shortened: for what there was already it left no errands.
+    """
+    people.shorten_results(session, tenant_id)
     replays.forget_old(session, tenant_id)
     old = (WebhookDelivery.tenant_id == tenant_id, age(WebhookDelivery.created_at) > HISTORY_SECONDS)
     session.execute(
@@ -102,6 +107,22 @@ def tidy_tenant(session: Session, tenant_id: str) -> None:
         .values(checkpoint_blob=None, checkpoint_step=None)
         .execution_options(synchronize_session=False)
     )
+    _retire_unused(session, tenant_id)
+
+
+def _retire_unused(session: Session, tenant_id: str) -> None:
+    """Begin to erase people unused for their retention; who is taken up at this moment is locked, and passed by."""
+    mine = (Identity.tenant_id == tenant_id, Identity.erasing_at.is_(None), Identity.retention_seconds.is_not(None))
+    over = age(Identity.last_active_at) >= Identity.retention_seconds
+    found = select(Identity).where(*mine, over).limit(_AT_ONCE).with_for_update(key_share=True, skip_locked=True)
+    _retire(session, session.scalars(found).all())
+
+
+def _retire(session: Session, rows: Sequence[Identity]) -> None:
+    for row in rows:
+        erasures.begin(session, row, "retention")
+    for row in rows:  # only now: the log is locked from its first line on, and nobody is to wait in a circle
+        audit.record(session, row.tenant_id, "housekeeping", "identity.erasing", row.id, reason="retention")
 
 
 def _seconds_left(session: Session, row: Restoration) -> float | None:

@@ -6,14 +6,16 @@ from io import BytesIO, RawIOBase
 from typing import Any, BinaryIO, cast
 
 import stamina
+import structlog
 import urllib3
 from minio import Minio
 from minio.error import InvalidResponseError, S3Error, ServerError
 from urllib3.exceptions import HTTPError
 
-from store.blobs import CHUNK_BYTES, Pieces, Stored, check_name
-from store.errors import MissingBlob, StorageDown, StorageRefused
+from store.blobs import CHUNK_BYTES, Pieces, Stored, check_name, missing
+from store.errors import StorageDown, StorageRefused
 
+log = structlog.get_logger(__name__)
 TRIES = 5
 _PART_BYTES = 5 * 2**20  # the least that S3 takes as a part of an object
 _ABSENT = frozenset({"NoSuchKey", "NoSuchObject"})
@@ -130,18 +132,16 @@ def _passes(error: Exception) -> bool:
 
 @contextmanager
 def _named(name: str) -> Iterator[None]:
-    """Turn the client's errors into ours: absent is MissingBlob, all else is StorageDown."""
+    """Turn the client's errors into ours: absent is MissingBlob, all else is StorageDown; the log knows the name."""
     try:
         yield
     except S3Error as error:
         if error.code in _ABSENT:
-            raise MissingBlob(
-                f"got {name}, where there is no object; wanted one that is there; it may be erased"
-            ) from error
+            raise missing(name) from error
+        log.warning("storage_failed", object=name, error=error.code)
         kind = StorageRefused if error.code in _REFUSED else StorageDown
-        raise kind(f"got {error.code} from the object store for {name}, wanted it done; look at the store") from error
+        raise kind(f"got {error.code} from the object store, wanted it done; look at the store") from error
     except _PASSING as error:
-        detail = (
-            f"got no answer from the object store for {name} ({type(error).__name__}), wanted one; look at the store"
-        )
+        log.warning("storage_failed", object=name, error=type(error).__name__)
+        detail = f"got no answer from the object store ({type(error).__name__}), wanted one; look at the store"
         raise StorageDown(detail) from error

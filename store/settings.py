@@ -40,7 +40,9 @@ class Settings(BaseSettings):
     accelerator_locks: Path | None = None  # shared by the workers of one machine: each of them takes one accelerator
     threads: int | None = Field(default=None, ge=1, le=1024)  # of each worker process; None: all cores but one
     content_credentials: bool = False  # C2PA in every picture; needs the extra c2pa
-    requests_per_minute: int = Field(default=600, ge=1, le=1_000_000)  # of one key
+    requests_per_minute: int = Field(default=600, ge=1, le=1_000_000)  # of one key; of a tenant four times that
+    tenant_upload_bytes: int = Field(default=20 * 2**30, ge=0)  # of photos sent ahead that one tenant may keep
+    tenant_references: int = Field(default=100_000, ge=0)  # reference photos that one tenant may keep
 
     @model_validator(mode="after")
     def _complete(self) -> Self:

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from store import outbox
+from store import outbox, quotas
 from store.columns import age, now
-from store.errors import StateConflict
+from store.errors import QuotaExceeded, StateConflict
 from store.ids import new_id
 from store.models import WebhookDelivery, WebhookEndpoint
 from store.vault import Vault
@@ -24,6 +24,11 @@ EVENTS = (
 )  # fmt: skip
 RETRY_SECONDS = (5, 300, 1800, 7200, 18_000, 36_000, 50_400, 72_000, 86_400)
 """How long to wait after each failed attempt; there is none after the last."""
+MAX_ENDPOINTS = 20
+"""Of one tenant: an event goes to each of them."""
+MAX_TESTS = 10
+"""Test events on their way to one endpoint."""
+_TEST = "webhook.test"
 _SPREAD = 0.1
 _GONE = 410
 
@@ -48,6 +53,9 @@ def register(
     description: str | None = None,
 ) -> tuple[WebhookEndpoint, str]:
     """Register an endpoint; return it and its secret, which is told this once."""
+    there = select(func.count()).where(WebhookEndpoint.tenant_id == tenant_id)
+    if not quotas.has_room(session, tenant_id, there, MAX_ENDPOINTS):
+        raise QuotaExceeded(f"got one endpoint more than {MAX_ENDPOINTS}, wanted no more; delete one, or change one")
     row = WebhookEndpoint(id=new_id("whe"), tenant_id=tenant_id, url=url, description=description, enabled=True)
     row.events = list(events or EVENTS)
     row.secret, secret = _new_secret(session, vault, row)
@@ -83,11 +91,23 @@ def send_test(session: Session, row: WebhookEndpoint) -> WebhookDelivery:
     """Send a test event to one endpoint."""
     if not row.enabled:
         raise StateConflict("got an endpoint that is switched off, wanted one that is on; set enabled to true first")
-    return _post(session, row, "webhook.test", {"type": "webhook.test", "data": {"endpoint_id": row.id}}, new_id("evt"))
+    on_their_way = select(func.count()).where(
+        WebhookDelivery.tenant_id == row.tenant_id, WebhookDelivery.endpoint_id == row.id,
+        WebhookDelivery.event_type == _TEST, WebhookDelivery.state == "pending",
+    )  # fmt: skip
+    if not quotas.has_room(session, row.tenant_id, on_their_way, MAX_TESTS):
+        raise QuotaExceeded(
+            f"got a test beside {MAX_TESTS} that are on their way, wanted no more; send one of them once more instead"
+        )
+    return _post(session, row, _TEST, {"type": _TEST, "data": {"endpoint_id": row.id}}, new_id("evt"))
 
 
 def redeliver(session: Session, row: WebhookDelivery) -> WebhookDelivery:
-    """Send an event once more, under the id it had, by which a receiver knows it again."""
+    """Send an event once more, under the id it had, by which a receiver knows it again; one that is due is due."""
+    session.refresh(row, with_for_update=True)
+    mine = (WebhookDelivery.tenant_id == row.tenant_id, WebhookDelivery.id == row.id)
+    if row.state == "pending" and session.scalar(select(age(WebhookDelivery.next_attempt_at) >= 0.0).where(*mine)):
+        return row  # its errand is there: another one for each time that somebody asks would be without bound
     row.state, row.error, row.response_status, row.delivered_at = "pending", None, None, None
     row.next_attempt_at = now()
     session.flush()

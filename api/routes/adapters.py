@@ -5,13 +5,16 @@ from typing import Annotated
 from fastapi import File, Request, Response, UploadFile
 
 from api.dependencies import IdempotencyKey, Once, Tx, begin, own, working
+from api.errors import Refusal
 from api.idempotency import answered
 from api.limits import ADAPTER_BYTES
 from api.pages import Cursor, Limit, Page, page
 from api.routes.routing import router, scope
 from api.schemas.adapters import Adapter
+from core.errors import InvalidOption
+from core.options import TrainOptions
 from store import adapters, consents, models
-from store.adapter_bytes import checked
+from store.adapter_bytes import Checked, checked
 
 routes = router("adapters")
 _FILE = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
@@ -37,13 +40,23 @@ def import_adapter(
     """Bring an adapter back; its names, shapes, types and numbers are checked before anything loads it."""
     with working(request, read_only=True) as work:  # refused before a byte is looked at
         consents.require(work.session, own(work, models.Identity, identity_id), "restore")
-    brought = checked(file.file.read())  # here: nobody is to wait while 64 MiB are looked through
+    brought = _of_known_options(checked(file.file.read()))  # here: nobody is to wait while 64 MiB are looked through
     with working(request) as work:
         once = begin(work, idempotency_key)
         row = adapters.bring(work.session, work.parts.safe, own(work, models.Identity, identity_id), brought)
         work.audit("adapter.imported", row.id)
         answer = once.keep(answered(201, Adapter.model_validate(row), location=f"/v1/adapters/{row.id}"))
     return answer.response()
+
+
+def _of_known_options(brought: Checked) -> Checked:
+    """Let in options that a training here can have, and no other text: an erasure cannot know what that would say."""
+    try:
+        TrainOptions.from_dict(brought.label.options)
+    except InvalidOption as error:
+        detail = "got an adapter trained with options that no training here has, wanted known ones; train it anew"
+        raise Refusal("damaged_adapter", detail) from error
+    return brought
 
 
 @routes.get("/adapters/{adapter_id}", response_model=Adapter, openapi_extra=scope("identities:read"))
@@ -60,12 +73,15 @@ def get_adapter(adapter_id: str, work: Tx) -> Adapter:
 )
 def download_adapter(adapter_id: str, request: Request) -> Response:
     """Return the adapter's file; what has been downloaded cannot be recalled by an erasure."""
+    with working(request, read_only=True) as work:  # apart: an erasure is not to wait while 64 MiB are read
+        identity_id = own(work, models.Adapter, adapter_id).identity_id
+        consents.require(work.session, own(work, models.Identity, identity_id), "restore")
     with working(request) as work:  # a GET that writes: the log says who took it along
         row = own(work, models.Adapter, adapter_id)
         data = adapters.read(work.session, work.parts.safe, row)
         work.audit("adapter.downloaded", row.id)
     name = {"Content-Disposition": f'attachment; filename="{row.id}.safetensors"'}
-    return Response(data, media_type="application/octet-stream", headers=name)
+    return work.parts.downloads.answer(work.tenant_id, data, "application/octet-stream", name)
 
 
 @routes.post("/adapters/{adapter_id}/activate", response_model=Adapter, openapi_extra=scope("identities:write"))

@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from anyio import move_on_after, to_thread
+from anyio import move_on_after
 from fastapi import APIRouter, Response
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST
 from pydantic import BaseModel
 
 from api.dependencies import PartsOf
@@ -25,7 +25,7 @@ class Health(BaseModel):
 
 
 @routes.get("/livez", response_model=Health)
-def livez() -> Health:
+async def livez() -> Health:
     """Say that this process answers, whatever else is broken."""
     return Health(status="alive")
 
@@ -35,7 +35,7 @@ async def readyz(parts: PartsOf) -> Health:
     """Say whether database, schema and storage are there; who says nothing for long is not."""
     missing = ["answer in time"]
     with move_on_after(_PATIENCE_SECONDS):
-        missing = await to_thread.run_sync(parts.missing, abandon_on_cancel=True)
+        missing = await parts.readiness.answer()
     if missing:
         detail = f"got no {', no '.join(missing)}; wanted database, schema and storage; run `idprefer doctor`"
         raise Refusal("unavailable", detail)
@@ -43,7 +43,6 @@ async def readyz(parts: PartsOf) -> Health:
 
 
 @routes.get("/metrics", response_class=Response, responses=_METRICS)
-def metrics(parts: PartsOf) -> Response:
+async def metrics(parts: PartsOf) -> Response:
     """Return this process's counters and the queues' depths."""
-    text = generate_latest(parts.metrics.registry)
-    return Response(text, media_type=CONTENT_TYPE_LATEST)
+    return Response(await parts.figures.answer(), media_type=CONTENT_TYPE_LATEST)

@@ -1,5 +1,6 @@
 """Jobs: how far they are, what happened, how to stop or repeat them."""
 
+import asyncio
 from collections.abc import AsyncIterable
 from typing import Annotated
 
@@ -7,18 +8,21 @@ from anyio import to_thread
 from fastapi import Depends, Header, Query, Request, Response
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
-from api.dependencies import Once, Tx, own, parts_of, working
+from api.dependencies import Once, Tx, Work, own, parts_of, working
+from api.errors import DATABASE_AWAY
 from api.idempotency import answered
-from api.live import ENDED
+from api.live import ENDED, Pulse, Watch
 from api.pages import Cursor, Limit, Page, page
 from api.routes.routing import router, scope
 from api.schemas.jobs import Job, JobEvent, Kind, State
 from api.shown import show_job
-from store import ledger, models, queries, retries
+from store import closed_sessions, keys, ledger, models, queries, retries
 
 routes = router("jobs")
 READ = scope("identities:read", "restorations:read")
 WRITE = scope("identities:write", "restorations:write")
+KEY_SECONDS = 15.0
+"""From one look at the key of a stream in which nothing happens to the next: as often as the framework pings."""
 
 
 @routes.get("/jobs", response_model=Page[Job], openapi_extra=READ)
@@ -59,19 +63,48 @@ async def stream_job_events(
     """Follow a job: what has happened since Last-Event-ID, then what happens, until it has ended."""
     last = int(last_event_id) if last_event_id else 0
     with parts_of(request).hub.watch(job.id) as watch:
-        while True:
-            pulse = await watch.change()
-            if pulse is None:
-                return  # the client asks again, and another process answers
-            for event in await to_thread.run_sync(_events_after, request, job.id, last):
+        while (pulse := await _next_pulse(watch, request)) is not None:
+            events = await to_thread.run_sync(_events_after, request, job.id, last)
+            for event in events or ():
                 last = event.sequence
                 yield ServerSentEvent(data=event.model_dump(mode="json"), event=event.type, id=str(last))
-            if pulse.ended:
+            if events is None or pulse.ended:
                 return
 
 
-def _events_after(request: Request, job_id: str, last: int) -> list[JobEvent]:
+async def _next_pulse(watch: Watch, request: Request) -> Pulse | None:
+    """Wait until something happens; None: the client is to ask again, here or another process, if its key still may."""
+    while True:
+        try:
+            async with asyncio.timeout(KEY_SECONDS):
+                return await watch.change()
+        except TimeoutError:
+            if not await to_thread.run_sync(_may_still_follow, request):
+                return None
+
+
+def _may_still_follow(request: Request) -> bool:
+    """Say whether who asks may still be told; nothing is told anyway while the database is away."""
+    try:
+        with working(request, read_only=True) as work:
+            return _is_let_in(work)
+    except DATABASE_AWAY:
+        return True
+
+
+def _is_let_in(work: Work) -> bool:
+    """Say whether the key is still good, and the session still open that names it."""
+    if keys.by_id(work.session, work.principal.key_id) is None:
+        return False
+    nonce = work.principal.nonce
+    return nonce is None or not closed_sessions.is_closed(work.session, work.tenant_id, nonce)
+
+
+def _events_after(request: Request, job_id: str, last: int) -> list[JobEvent] | None:
+    """Return what has happened; None for who may not be told any more."""
     with working(request, read_only=True) as work:
+        if not _is_let_in(work):
+            return None
         rows = queries.job_events(work.session, work.tenant_id, job_id, last)
         return [JobEvent.model_validate(row) for row in rows]
 

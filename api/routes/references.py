@@ -14,7 +14,7 @@ from api.pages import Cursor, Limit, Page, page
 from api.routes.routing import picture, router, scope
 from api.schemas.references import Reference, References
 from api.shown import show_reference
-from store import consents, models, references
+from store import consents, models, people, quotas, references
 
 routes = router("references")
 
@@ -50,11 +50,12 @@ async def add_references(
 def _receive(request: Request, identity_id: str, files: list[UploadFile], key: str | None) -> Answer:
     with working(request, read_only=True) as work:  # refused before a byte is decoded
         consents.require(work.session, own(work, models.Identity, identity_id), "train")
-    photos = [pictures.decode(file, parts_of(request).decoder) for file in files]
+    photos = [pictures.decode(file, request) for file in files]
     with working(request) as work:
         once = begin(work, key)
         identity = own(work, models.Identity, identity_id)
         consents.require(work.session, identity, "train")
+        quotas.require_references(work.session, work.tenant_id, work.parts.stored, len(photos))
         rows = [references.add(work.session, work.parts.safe, identity, photo) for photo in photos]
         work.ring("assess")
         work.audit("references.added", identity.id, count=len(rows))
@@ -91,6 +92,7 @@ def get_reference(reference_id: str, work: Tx) -> Reference:
 def get_reference_image(reference_id: str, work: Tx) -> Response:
     """Return the photo itself."""
     row = own(work, models.Reference, reference_id)
+    people.require_shown(work.session, work.tenant_id, [row.identity_id])
     return pictures.opened(work, row.identity_id, row.blob)
 
 

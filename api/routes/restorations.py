@@ -4,6 +4,7 @@ from typing import Annotated
 
 from fastapi import Header, Request, Response
 from fastapi.concurrency import run_in_threadpool
+from starlette.datastructures import UploadFile
 
 from api import pictures
 from api.dependencies import IdempotencyKey, Tx, Work, begin, own, parts_of, working
@@ -15,7 +16,8 @@ from api.routes.routing import picture, router, scope
 from api.schemas.restorations import Restoration
 from api.shown import show_restoration
 from api.wishes import BODY, Wish, WishOf
-from store import models, restorations
+from store import models, people, queries, restorations
+from store.photos import Picture
 
 routes = router("restorations")
 READ = scope("restorations:read")
@@ -46,20 +48,29 @@ async def start_restoration(
 
 
 def _accept(request: Request, wish: Wish, key: str | None) -> Answer:
-    photo = pictures.decode(wish.image, parts_of(request).decoder) if wish.image else None
+    photo = _decoded(request, wish, wish.image) if wish.image else None
     with working(request) as work:
         once = begin(work, key)
-        faces = [
-            restorations.Face(own(work, models.Identity, face.identity_id), tuple(face.box) if face.box else None)
-            for face in wish.faces
-        ]
-        row = restorations.start(work.session, work.tenant_id, faces, _settings(wish))
+        row = restorations.start(work.session, work.tenant_id, _faces(work, wish), _settings(wish))
         data = photo.data if photo else _sent_ahead(work, wish.body.upload_id or "")
         restorations.keep_input(work.session, work.parts.safe, row, data, wish.body.upload_id)
         work.ring("restore")
         work.audit("restoration.started", row.id)
         shown = show_restoration(work, row)
         return once.keep(answered(202, shown, location=f"/v1/restorations/{row.id}", retry_after="1"))
+
+
+def _decoded(request: Request, wish: Wish, image: UploadFile) -> Picture:
+    with working(request, read_only=True) as work:  # refused before a byte is decoded
+        restorations.require_consents(work.session, _faces(work, wish))
+    return pictures.decode(image, request)
+
+
+def _faces(work: Work, wish: Wish) -> list[restorations.Face]:
+    return [
+        restorations.Face(own(work, models.Identity, face.identity_id), tuple(face.box) if face.box else None)
+        for face in wish.faces
+    ]
 
 
 def _sent_ahead(work: Work, upload_id: str) -> bytes:
@@ -98,7 +109,7 @@ def get_restoration(restoration_id: str, work: Tx) -> Restoration:
 )
 def get_restored_image(restoration_id: str, work: Tx) -> Response:
     """Return the restored photo; it is made by a model and is no evidence of identity."""
-    row = own(work, models.Restoration, restoration_id)
+    row = _open_to_view(work, restoration_id)
     return pictures.opened(work, row.id, row.result_blob)
 
 
@@ -110,8 +121,15 @@ def get_restored_image(restoration_id: str, work: Tx) -> Response:
 )
 def get_comparison(restoration_id: str, work: Tx) -> Response:
     """Return the photo before and after, side by side."""
-    row = own(work, models.Restoration, restoration_id)
+    row = _open_to_view(work, restoration_id)
     return pictures.opened(work, row.id, row.comparison_blob)
+
+
+def _open_to_view(work: Work, restoration_id: str) -> models.Restoration:
+    row = own(work, models.Restoration, restoration_id)
+    faces = queries.faces(work.session, row)
+    people.require_shown(work.session, work.tenant_id, [face.identity_id for face in faces])
+    return row
 
 
 @routes.delete("/restorations/{restoration_id}", status_code=204, openapi_extra=scope("restorations:write"))

@@ -26,7 +26,7 @@ routes = router("verify")
 def verify_image(file: Annotated[UploadFile, File()], request: Request) -> Verification:
     """Say whether a picture is the tenant's, by its signed manifest or its exact pixels; `unknown` is not a no."""
     parts = parts_of(request)
-    picture = pictures.decoded(file, parts.decoder)  # first: nobody is to wait while it is decoded
+    picture = pictures.decoded(file, request)  # first: nobody is to wait while it is decoded
     with working(request, read_only=True) as work:
         row = restorations.by_pixels(work.session, work.tenant_id, picture.pixels_sha256)
         tenant_id = work.tenant_id

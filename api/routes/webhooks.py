@@ -77,6 +77,7 @@ def test_webhook_endpoint(endpoint_id: str, work: Tx, once: Once) -> Response:
     """Send a signed test event to one endpoint."""
     row = own(work, models.WebhookEndpoint, endpoint_id)
     delivery = webhooks.send_test(work.session, row)
+    work.audit("webhook_endpoint.tested", row.id, delivery=delivery.id)
     return once.keep(answered(202, Delivery.model_validate(delivery))).response()
 
 
@@ -90,5 +91,6 @@ def list_deliveries(endpoint_id: str, work: Tx, limit: Limit = 20, cursor: Curso
 @routes.post("/deliveries/{delivery_id}/redeliver", status_code=202, response_model=Delivery, openapi_extra=ADMIN)
 def redeliver(delivery_id: str, work: Tx, once: Once) -> Response:
     """Send an event once more, with its own id, so that a receiver can tell."""
-    row = own(work, models.WebhookDelivery, delivery_id)
-    return once.keep(answered(202, Delivery.model_validate(webhooks.redeliver(work.session, row)))).response()
+    row = webhooks.redeliver(work.session, own(work, models.WebhookDelivery, delivery_id))
+    work.audit("webhook_delivery.repeated", row.id)
+    return once.keep(answered(202, Delivery.model_validate(row))).response()

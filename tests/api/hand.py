@@ -6,6 +6,7 @@ import json
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 from sqlalchemy.exc import OperationalError
@@ -120,9 +121,9 @@ def result_of(claim: Claim) -> bytes:
     return png(int(hashlib.sha256(str(claim.restoration_id).encode()).hexdigest()[:8], 16))
 
 
-def adapter_file(base: str = BASE) -> bytes:
+def adapter_file(base: str = BASE, **options: Any) -> bytes:
     """Return a small adapter as the service writes them: safetensors with one tensor and our label."""
-    label = json.dumps({"bundle": "tiny", "base_digest": base, "options": {"rank": 16}})
+    label = json.dumps({"bundle": "tiny", "base_digest": base, "options": {"rank": 16, **options}})
     entry = {"dtype": "F16", "shape": [4], "data_offsets": [0, 8]}
     header = json.dumps({"__metadata__": {FORMAT: label}, "lora.a": entry}).encode()
     return len(header).to_bytes(8, "little") + header + np.ones(4, np.float16).tobytes()

@@ -1,5 +1,7 @@
 """Consent: nothing starts without it, and everything ends with it."""
 
+import json
+
 import pytest
 
 from tests.api.hand import Hand
@@ -29,6 +31,17 @@ def test_a_photo_is_not_even_decoded_without_consent(tenant: Tenant) -> None:
     """The refusal comes before a byte of the photo is looked at."""
     path = f"/v1/identities/{tenant.identity(consent=False)}/references"
     assert tenant.http.post(path, files=[("files", b"no photo")]).json()["code"] == "consent_required"
+
+
+def test_a_photo_to_restore_is_not_even_decoded_without_consent(tenant: Tenant) -> None:
+    """Nor is one that is to be restored, of somebody who did not agree or of nobody, alone or beside others."""
+    willing, unwilling = tenant.identity(), tenant.identity(consent=False)
+    for identity_id, code in ((unwilling, "consent_required"), ("idn_" + "0" * 32, "not_found")):
+        alone = {"identity_id": identity_id}
+        beside = {"faces": json.dumps([{"identity_id": willing}, {"identity_id": identity_id}])}
+        for data in (alone, beside):
+            answer = tenant.http.post("/v1/restorations", data=data, files={"image": b"no photo"})
+            assert answer.json()["code"] == code
 
 
 @pytest.mark.parametrize(("purposes", "may_add", "may_restore"), [(["train"], 202, 409), (["restore"], 409, 409)])

@@ -1,14 +1,25 @@
 """Alive, ready, counted: what an operator's machinery asks."""
 
+import asyncio
 import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import httpx2
+import pytest
+
+from api import shared_answer
 from api.app import create_app
-from api.parts import parts_from
+from api.metrics import Metrics
+from api.parts import Parts, parts_from
 from store.doorbell import LocalDoorbell
 from store.settings import load
 from tests.api.hand import Hand
 from tests.api.service import Service, Tenant, serving
+
+MANY = 60
+"""More requests than the service has threads."""
 
 
 def test_alive_and_ready(service: Service) -> None:
@@ -50,3 +61,59 @@ def test_the_numbers_name_routes_and_lanes_but_nobody(service: Service, tenant: 
     assert identity_id not in text
     assert tenant.id not in text
     hand.work()
+
+
+@pytest.mark.parametrize(("path", "place", "name"), [("/readyz", Parts, "missing"), ("/metrics", Metrics, "text")])
+def test_strangers_hold_up_nobody(
+    path: str, place: type, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many ask without a key, one of them is worked for, and all the others wait without a thread."""
+    opened, begun, work = threading.Event(), [], getattr(place, name)
+
+    def held(whose: object) -> object:
+        begun.append(path)
+        assert opened.wait(60)
+        return work(whose)
+
+    monkeypatch.setattr(shared_answer, "_PATIENCE_SECONDS", 3600.0)
+    monkeypatch.setattr(place, name, held)
+    with serving(tmp_path) as service, ThreadPoolExecutor(MANY) as pool:
+        tenant = service.tenant()
+        asked = [pool.submit(httpx2.get, service.url + path, timeout=60) for _ in range(MANY)]
+        deadline = time.monotonic() + 20
+        while not begun and time.monotonic() < deadline:
+            time.sleep(0.01)
+        time.sleep(0.5)  # until the others have come
+        try:
+            assert tenant.http.get("/v1/identities", timeout=20).status_code == 200
+            assert tenant.http.get("/livez", timeout=20).status_code == 200
+            assert begun == [path]
+        finally:
+            opened.set()
+        told = {answer.result().status_code for answer in asked}
+        assert told <= {200, 503}
+        assert httpx2.get(service.url + path, timeout=60).status_code == 200
+        assert len(begun) > 1
+
+
+def test_what_says_nothing_is_asked_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A question without an answer holds up those who come later for a while only; each answer is of its own time."""
+    monkeypatch.setattr(shared_answer, "_PATIENCE_SECONDS", 0.05)
+    silent = threading.Event()
+    answers = iter(range(10))
+
+    def work_out() -> int:
+        number = next(answers)
+        if number == 0:
+            assert silent.wait(20)
+        return number
+
+    async def story() -> list[int]:
+        shared = shared_answer.SharedAnswer(work_out)
+        first = asyncio.create_task(shared.answer())
+        await asyncio.sleep(0.2)
+        later = [await shared.answer(), await shared.answer()]
+        silent.set()
+        return [*later, await first]
+
+    assert asyncio.run(story()) == [1, 2, 0]

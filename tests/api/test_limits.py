@@ -1,14 +1,17 @@
 """Rates and quotas: too much is refused, and the answer says when to come again."""
 
 import asyncio
+import threading
 from pathlib import Path
 
 import pytest
 
 from api.errors import Refusal
 from api.limits import RateLimiter
+from store.doorbell import LocalDoorbell
+from store.settings import load
 from tests.api.hand import Hand
-from tests.api.service import Tenant, png, serving
+from tests.api.service import Tenant, png, served, serving
 
 
 def test_a_key_may_ask_so_often(tmp_path: Path) -> None:
@@ -17,11 +20,37 @@ def test_a_key_may_ask_so_often(tmp_path: Path) -> None:
         first, second = service.tenant(), service.tenant()
         answers = [first.http.get("/v1/usage") for _ in range(4)]
         assert [answer.status_code for answer in answers] == [200, 200, 200, 429]
-        assert answers[0].headers["ratelimit-policy"] == '"key";q=3;w=60'
+        assert answers[0].headers["ratelimit-policy"] == '"key";q=3;w=60, "tenant";q=12;w=60'
         assert answers[0].headers["ratelimit"].startswith('"key";r=2;t=')
         assert answers[3].json()["code"] == "rate_limited"
         assert 1 <= int(answers[3].headers["retry-after"]) <= 60
         assert second.http.get("/v1/usage").status_code == 200
+
+
+def test_a_tenants_keys_share_a_budget(tmp_path: Path) -> None:
+    """However many keys a tenant makes, together they ask no more often than a few; another tenant is free."""
+    with serving(tmp_path, requests_per_minute=3) as service:
+        tenant, other = service.tenant(), service.tenant()
+        keys = [tenant, *(service.other_key(tenant, ("audit:read",)) for _ in range(5))]
+        answers = [key.http.get("/v1/usage") for key in keys for _ in range(3)]
+        assert [answer.status_code for answer in answers] == [200] * 12 + [429] * 6
+        assert "of one tenant" in answers[-1].json()["detail"]
+        assert int(answers[-1].headers["retry-after"]) > 0
+        assert other.http.get("/v1/usage").status_code == 200
+
+
+def test_what_a_tenant_may_keep(tmp_path: Path) -> None:
+    """Photos sent ahead and reference photos are refused beyond the installation's settings, and kept up to them."""
+    settings = load(tmp_path).model_copy(update={"tenant_upload_bytes": 10_000, "tenant_references": 2})
+    with served(settings, LocalDoorbell(threading.Event())) as service:
+        tenant = service.tenant()
+        sent = [tenant.http.post("/v1/uploads", files={"file": png(seed)}) for seed in range(3)]
+        assert [answer.status_code for answer in sent] == [201, 429, 429]
+        assert sent[-1].json()["code"] == "quota_exceeded"
+        path = f"/v1/identities/{tenant.identity()}/references"
+        added = [tenant.http.post(path, files=[("files", png(seed))]) for seed in range(3)]
+        assert [answer.status_code for answer in added] == [202, 202, 429]
+        assert added[-1].json()["code"] == "quota_exceeded"
 
 
 def test_an_absent_redis_limits_each_process() -> None:
@@ -29,9 +58,9 @@ def test_an_absent_redis_limits_each_process() -> None:
     limiter = RateLimiter(2, "redis://127.0.0.1:1/0")
 
     async def ask() -> list[str]:
-        left = [(await limiter.hit("key"))["RateLimit"] for _ in range(2)]
+        left = [(await limiter.hit("key", "tenant"))["RateLimit"] for _ in range(2)]
         with pytest.raises(Refusal):
-            await limiter.hit("key")
+            await limiter.hit("key", "tenant")
         await limiter.close()
         return left
 

@@ -1,11 +1,15 @@
 """The studio's session: a cookie that scripts cannot read, and a header that other sites cannot send."""
 
 from collections.abc import Iterator
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
 
 import httpx2
 import pytest
 
-from api.auth import SESSION_SECONDS, Sessions
+from api.auth import SESSION_SECONDS, KeyRing, Sessions
+from store import closed_sessions
+from store.database import Database
 from tests.api.service import Service, Tenant
 
 
@@ -63,12 +67,50 @@ def test_a_revoked_key_ends_its_sessions(service: Service, tenant: Tenant, opene
     assert client.get("/v1/identities").status_code == 401
 
 
-def test_a_session_is_closed(opened: tuple[httpx2.Client, str]) -> None:
-    """Closing takes the cookie away."""
+def test_a_session_is_closed(service: Service, opened: tuple[httpx2.Client, str]) -> None:
+    """Closing takes the cookie away, and the cookie is worth nothing any more for whoever has kept it."""
     client, token = opened
+    kept = dict(client.cookies)
     answer = client.delete("/v1/session", headers={"X-CSRF-Token": token})
     assert answer.status_code == 204
     assert client.get("/v1/identities").status_code == 401
+    with httpx2.Client(base_url=service.url, cookies=kept) as other:
+        assert other.get("/v1/identities").status_code == 401
+        assert other.post("/v1/identities", json={"name": "A"}, headers={"X-CSRF-Token": token}).status_code == 401
+
+
+def test_a_session_is_closed_everywhere(service: Service, tenant: Tenant, opened: tuple[httpx2.Client, str]) -> None:
+    """Another API process knows of it too; the key's other sessions go on, and closing by key closes none."""
+    client, token = opened
+    sessions, (cookie,) = service.parts.sessions, client.cookies.values()
+    with closing(Database(service.settings.database_url, role="api")) as database:
+        ring = KeyRing(database)
+        assert ring.by_session(sessions.nonce(cookie), tenant.key_id) is not None
+        with service.client(tenant.token) as by_key:
+            assert by_key.delete("/v1/session").status_code == 204
+        assert client.get("/v1/identities").status_code == 200
+        client.delete("/v1/session", headers={"X-CSRF-Token": token})
+        assert ring.by_session(sessions.nonce(cookie), tenant.key_id) is None
+        assert ring.by_session("another", tenant.key_id) is not None
+
+
+def test_a_session_does_not_renew_itself(opened: tuple[httpx2.Client, str]) -> None:
+    """A session is opened by a key only: a cookie would otherwise live for as long as somebody asks."""
+    client, token = opened
+    answer = client.post("/v1/session", headers={"X-CSRF-Token": token})
+    assert (answer.status_code, answer.json()["code"]) == (409, "state_conflict")
+    assert "set-cookie" not in answer.headers
+
+
+def test_closed_sessions_are_forgotten_when_they_would_have_ended(service: Service, tenant: Tenant) -> None:
+    """What a closed cookie needs to be refused is kept until the cookie itself would be over, and no longer."""
+    moments = {"over": datetime.now(UTC) - timedelta(seconds=1), "not yet": datetime.now(UTC) + timedelta(hours=1)}
+    with service.parts.database.transaction(tenant.id) as session:
+        for nonce, ends_at in (*moments.items(), ("over", moments["over"])):
+            closed_sessions.close(session, tenant.id, nonce, ends_at)
+    with service.ledger.transaction(tenant.id) as session:
+        closed_sessions.forget_ended(session, tenant.id)
+        assert [closed_sessions.is_closed(session, tenant.id, nonce) for nonce in moments] == [False, True]
 
 
 def test_a_session_ends_by_itself() -> None:

@@ -49,6 +49,7 @@ def test_middle_fidelity_is_the_default() -> None:
     [
         {"steps": 0},
         {"steps": float("nan")},
+        {"learning_rate": 10**400},
         {"steps": 2.5},
         {"learning_rate": -1.0},
         {"pivot": 1.5},

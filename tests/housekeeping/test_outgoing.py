@@ -57,7 +57,8 @@ def anywhere(_address: Address) -> bool:
         ("172.16.3.4", False), ("192.168.1.1", False), ("169.254.169.254", False), ("100.64.0.1", False),
         ("0.0.0.0", False), ("224.0.0.1", False), ("::1", False), ("fe80::1", False), ("fc00::1", False),
         ("::ffff:127.0.0.1", False), ("::ffff:8.8.8.8", True), ("64:ff9b::7f00:1", False), ("64:ff9b::808:808", True),
-        ("2002:7f00:1::", False), ("ff02::1", False),
+        ("2002:7f00:1::", False), ("ff02::1", False), ("::ffff:0:8.8.8.8", False), ("200::1", False),
+        ("4000::1", False), ("5f00::1", False), ("2002:808:808::", True),
     ],
 )  # fmt: skip
 def test_public_addresses(text: str, public: bool) -> None:
@@ -84,6 +85,42 @@ def test_one_private_address_among_several_is_enough(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_args, **_kwargs: found)
     with pytest.raises(Unreachable, match="private"):
         post("https://two.example/", b"{}", {})
+
+
+def test_a_resolver_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A look-up that takes too long is left to itself: the rest of the time would not be enough anyway."""
+    over = threading.Event()
+
+    def look_up(*_args: object, **_kwargs: object) -> list[object]:
+        over.wait(20)
+        return []
+
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+    started = time.monotonic()
+    with pytest.raises(Unreachable):
+        post("https://slow.example/", b"{}", {}, timeout_seconds=0.2)
+    over.set()
+    assert time.monotonic() - started < 5
+
+
+def test_what_a_resolver_says_is_not_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A name that leads into our network is refused in the words for one that there is not; the log knows which."""
+    said, known = [], []
+    for answer in (socket.gaierror(-2, "Name or service not known"), ["10.0.0.1"]):
+
+        def look_up(*_args: object, answer: object = answer, **_kwargs: object) -> object:
+            if isinstance(answer, Exception):
+                raise answer
+            return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("10.0.0.1", 443))]
+
+        monkeypatch.setattr(socket, "getaddrinfo", look_up)
+        with pytest.raises(Unreachable) as caught:
+            post("https://name.example/", b"{}", {})
+        said.append(str(caught.value))
+        known.append(caught.value.why)
+    assert said[0] == said[1]
+    assert "not known" in known[0]
+    assert "10.0.0.1" in known[1]
 
 
 def test_the_name_is_resolved_once(address: str, monkeypatch: pytest.MonkeyPatch) -> None:

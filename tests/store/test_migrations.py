@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from alembic import command
-from sqlalchemy import create_engine, inspect
+from sqlalchemy import create_engine, inspect, text
 from sqlalchemy.pool import NullPool
 
 from store import schema
@@ -38,6 +38,22 @@ def test_up_matches_the_models_and_down_leaves_nothing(empty_url: str) -> None:
     assert _tables(empty_url) <= {"alembic_version"}
     schema.upgrade(empty_url)
     assert "jobs" in _tables(empty_url)
+
+
+def test_a_step_from_the_version_before(empty_url: str) -> None:
+    """A database of the version before takes the last step, with what is in it, and could take it back."""
+    schema.upgrade(empty_url, "0004")
+    engine = create_engine(empty_url, poolclass=NullPool)
+    with engine.begin() as connection:
+        connection.execute(text("INSERT INTO tenants (id, name, created_at) VALUES ('ten_1', 'one', '2026-01-01')"))
+    schema.upgrade(empty_url)
+    command.check(schema.config(empty_url))
+    with engine.connect() as connection:
+        assert connection.scalar(text("SELECT name FROM tenants")) == "one"
+        assert connection.scalar(text("SELECT count(*) FROM closed_sessions")) == 0
+    engine.dispose()
+    schema.downgrade(empty_url, "0004")
+    assert "closed_sessions" not in _tables(empty_url)
 
 
 def test_a_database_says_what_it_lacks(empty_url: str) -> None:

@@ -32,7 +32,7 @@ def _due(archive: Archive) -> list[outbox.Errand]:
     """Let all errands be due, and take them."""
     with archive.of(None) as session:
         session.execute(update(OutboxEvent).values(available_at=now(-1)))
-        return outbox.claim(session, 100)
+        return outbox.claim(session, outbox.Wanted(100))
 
 
 def _age(archive: Archive, tenant: str, model: Any, **values: Any) -> None:

@@ -9,7 +9,8 @@ from sqlalchemy import func, select, text
 from sqlalchemy.exc import DBAPIError, IntegrityError, ProgrammingError
 from sqlalchemy.orm import Session
 
-from migrations.rights_0001 import LEDGER_SEES, OF_TENANT
+from migrations.rights_0001 import LEDGER_SEES
+from migrations.rights_0005 import OF_TENANT
 from store import keys, models, operators, outbox, people, queries
 from store.columns import Base
 from store.database import Database, acting_as
@@ -195,11 +196,11 @@ def test_errands_are_seen_across_tenants(archive: Archive) -> None:
             outbox.add(session, tenant, "expire", {"id": "x"})
             outbox.add(session, tenant, "expire", {"id": "later"}, in_seconds=60)
     with archive.of(None) as session:
-        taken = outbox.claim(session)
+        taken = outbox.claim(session, outbox.Wanted())
         assert [errand.tenant_id for errand in taken] == tenants
-        assert outbox.claim(session) == []
+        assert outbox.claim(session, outbox.Wanted()) == []
         outbox.done(session, taken[0].id)
         outbox.later(session, taken[1].id, -1)
     with archive.of(None) as session:
-        again = outbox.claim(session)
+        again = outbox.claim(session, outbox.Wanted())
         assert [(errand.id, errand.attempts) for errand in again] == [(taken[1].id, 2)]

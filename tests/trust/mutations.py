@@ -9,7 +9,7 @@ from typing import Any
 import psycopg
 from sqlalchemy import Engine, event
 
-from migrations.rights_0001 import OF_TENANT
+from migrations.rights_0005 import OF_TENANT
 
 _FILTER = re.compile(r"(?:\w+\.)?tenant_id = %\(\w+\)s(?:::\w+)?")
 """`tenant_id = <a value that the application gives>`, as it reaches the driver."""

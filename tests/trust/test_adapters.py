@@ -16,9 +16,11 @@ from core.backbone import Backbone, load_backbone
 from lab.pretrain.bundle import write_tiny_bundle
 from store import errors as store_errors
 from store.adapter_bytes import read_label
+from tests.api.service import serving
 from tests.core.conftest import made_adapter
 
 SECONDS = 2.0
+LONGEST_MESSAGE = 500
 Header = dict[str, Any]
 
 
@@ -97,6 +99,15 @@ def _named(name: str) -> Callable[[bytes], bytes]:
     return renamed
 
 
+def _labelled(**entry: Any) -> Callable[[bytes], bytes]:
+    def labelled(data: bytes) -> bytes:
+        header, body = _parts(data)
+        header["__metadata__"][FORMAT] = json.dumps(json.loads(header["__metadata__"][FORMAT]) | entry)
+        return _whole(header, body)
+
+    return labelled
+
+
 def _many(count: int) -> Callable[[bytes], bytes]:
     def crowded(data: bytes) -> bytes:
         header, body = _parts(data)
@@ -123,11 +134,20 @@ HOSTILE: dict[str, Callable[[bytes], bytes]] = {
     "another shape": _changed(shape=[1, 1]),
     "a shape below zero": _changed(shape=[-1, -16]),
     "a shape beyond every memory": _changed(shape=[2**31 - 1, 2**31 - 1]),
+    "a shape of 40,000 dimensions": _changed(shape=[2**31 - 1] * 40_000),
+    "a shape of nine dimensions": _changed(shape=[1] * 9),
     "a shape of text": _changed(shape="large"),
+    "a shape of fractions": _changed(shape=[4.0, 4.0]),
     "another type": _changed(dtype="F64"),
+    "a type that is a list": _changed(dtype=["F16"]),
+    "a type of 400,000 letters": _changed(dtype="F" * 400_000),
     "offsets out of the file": _changed(data_offsets=[0, 2**40]),
     "offsets that go back": _changed(data_offsets=[64, 0]),
     "offsets of text": _changed(data_offsets=["0", "64"]),
+    "offsets that are fractions": _changed(data_offsets=[0.0, 64.0]),
+    "offsets that are no numbers": _changed(data_offsets=[float("nan"), 64]),
+    "100,000 offsets": _changed(data_offsets=[0] * 100_000),
+    "a name of 400,000 letters": _named("a" * 400_000),
     "a name that climbs": _named("../../../../etc/cron.d/x"),
     "a name that climbs behind a prefix": _named("lora./../../../etc/passwd"),
     "an absolute name": _named("/etc/passwd"),
@@ -136,6 +156,7 @@ HOSTILE: dict[str, Callable[[bytes], bytes]] = {
     "5,000 tensors": _many(5_000),
     "a header that is deep": lambda data: _whole(b"[" * 200_000 + b"]" * 200_000, b""),
     "a header larger than the file": lambda data: (2**62).to_bytes(8, "little") + data[8:],
+    "a header in UTF-16": lambda data: _whole(json.dumps(_parts(data)[0]).encode("utf-16-le"), _parts(data)[1]),
     "a header that is a list": lambda data: _whole(b"[]", b""),
     "a pickle": _pickled,
     "a zip, as torch saves": lambda data: b"PK\3\4" + data,
@@ -145,6 +166,22 @@ HOSTILE: dict[str, Callable[[bytes], bytes]] = {
     "a byte too many": lambda data: data + b"\0",
     "200 MiB of zeros": lambda data: bytes(200 << 20),
 }
+HOSTILE_LABELS: dict[str, Any] = {
+    "a bundle of half a letter": {"bundle": "x\ud800"},
+    "a bundle with NUL": {"bundle": "x\0"},
+    "a bundle of 300 letters": {"bundle": "x" * 300},
+    "a bundle that is none": {"bundle": None},
+    "a digest with NUL": {"base_digest": "\0"},
+    "a digest of 100,000 letters": {"base_digest": "b" * 100_000},
+    "a number that is none": {"options": {"steps": float("nan")}},
+    "an endless number": {"options": {"steps": float("inf")}},
+    "options with NUL": {"options": {"\0": 1}},
+    "options of half a letter": {"options": {"steps": "\udfff"}},
+    "options in options": {"options": {"steps": {"steps": 1}}},
+    "options that are a list": {"options": []},
+    "a million letters": {"options": {"steps": "x" * 500_000}},
+}
+"""What an adapter says of itself: the desk keeps it in a database, which does not take everything that JSON can say."""
 LAX_AT_THE_DESK = {"another shape", "a name that climbs behind a prefix", "a name of nul", "5,000 tensors"}
 """What only somebody who knows the bundle can see; at the desk it is bytes, and stays bytes."""
 
@@ -157,10 +194,47 @@ def test_a_hostile_adapter(what: str, adapter: bytes, backbone: Backbone) -> Non
     with pytest.raises((core_errors.DamagedAdapter, core_errors.AdapterMismatch), match=r"(?s)got .*wanted"):
         unpack_adapter(data, backbone)
     if what not in LAX_AT_THE_DESK:
-        with pytest.raises(store_errors.DamagedAdapter, match=r"(?s)got .*wanted"):
+        with pytest.raises(store_errors.DamagedAdapter, match=r"(?s)got .*wanted") as refused:
             read_label(data)
+        assert len(str(refused.value)) < LONGEST_MESSAGE
     assert time.process_time() - started < SECONDS
     assert not Path("/tmp/idprefer-was-here").exists()
+
+
+@pytest.mark.parametrize("what", HOSTILE_LABELS)
+def test_a_hostile_label(what: str, adapter: bytes) -> None:
+    """The desk believes no label that a database would choke on."""
+    with pytest.raises(store_errors.DamagedAdapter, match=r"(?s)got .*wanted") as refused:
+        read_label(_labelled(**HOSTILE_LABELS[what])(adapter))
+    assert len(str(refused.value)) < LONGEST_MESSAGE
+
+
+def test_an_entry_too_many(adapter: bytes) -> None:
+    """A tensor says its type, shape and place, and nothing else."""
+    with pytest.raises(store_errors.DamagedAdapter, match="exactly dtype, shape and data_offsets"):
+        read_label(_changed(note="of Grace Hopper")(adapter))
+
+
+def test_a_number_beyond_every_number(adapter: bytes) -> None:
+    """JSON has no endless numbers, but a number can be written that becomes one."""
+    header, body = _parts(adapter)
+    label = json.loads(header["__metadata__"][FORMAT])
+    label["options"]["steps"] = "HERE"
+    header["__metadata__"][FORMAT] = json.dumps(label).replace('"HERE"', "1e999")
+    with pytest.raises(store_errors.DamagedAdapter):
+        read_label(_whole(header, body))
+
+
+def test_the_desk_names_the_damage(tmp_path: Path, adapter: bytes) -> None:
+    """Whatever comes in place of an adapter, its sender is told so and nothing breaks."""
+    with serving(tmp_path) as service:
+        tenant = service.tenant()
+        path = f"/v1/identities/{tenant.identity()}/adapters/import"
+        whats = [HOSTILE[what] for what in HOSTILE if what not in LAX_AT_THE_DESK | {"200 MiB of zeros"}]
+        for hostile in [*whats, *(_labelled(**entry) for entry in HOSTILE_LABELS.values())]:
+            answer = tenant.http.post(path, files={"file": hostile(adapter)})
+            assert (answer.status_code, answer.json()["code"]) == (422, "damaged_adapter"), answer.text
+            assert len(answer.content) < 2 * LONGEST_MESSAGE
 
 
 def test_what_is_whole_is_let_in(adapter: bytes, backbone: Backbone) -> None:

@@ -29,9 +29,17 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
 
 def _held(service: Service, first: bytes, drip: bytes, at_most: float) -> float:
     """Send something, then a byte at a time; return after how many seconds the connection was cut."""
+    with _connected(service) as client:
+        return _cut_off_after(client, first, drip, at_most)
+
+
+def _connected(service: Service) -> socket.socket:
+    return socket.create_connection(("127.0.0.1", int(service.url.rpartition(":")[2])), timeout=20)
+
+
+def _cut_off_after(client: socket.socket, first: bytes, drip: bytes, at_most: float) -> float:
     started = time.monotonic()
-    port = int(service.url.rpartition(":")[2])
-    with socket.create_connection(("127.0.0.1", port)) as client, contextlib.suppress(OSError):
+    with contextlib.suppress(OSError):
         client.settimeout(0.02)
         client.sendall(first)
         while time.monotonic() - started < at_most:
@@ -43,8 +51,8 @@ def _held(service: Service, first: bytes, drip: bytes, at_most: float) -> float:
 
 
 def test_the_limits() -> None:
-    """A head has ten seconds and a body sixty."""
-    assert (wire.HEAD_SECONDS, wire.BODY_SECONDS) == (10.0, 60.0)
+    """A head has ten seconds, a body sixty, and an answer as many to be taken in."""
+    assert (wire.HEAD_SECONDS, wire.BODY_SECONDS, wire.TAKING_SECONDS) == (10.0, 60.0, 60.0)
 
 
 @pytest.mark.parametrize("first", [b"", b"POST /v1/up", b"GET /livez HTTP/1.1\r\n", HEAD])
@@ -53,6 +61,24 @@ def test_a_head_that_does_not_come(service: Service, first: bytes, monkeypatch: 
     monkeypatch.setattr(wire, "HEAD_SECONDS", 0.3)
     drip = b"x" if first else b""
     assert 0.2 < _held(service, first, drip, 5.0) < 3.0
+
+
+@pytest.mark.parametrize("drip", [b"", b"\r\n"])
+def test_an_empty_line_is_no_head(service: Service, drip: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever sends empty lines after an answer is cut off as if it sent no head: the parser tells nothing of them."""
+    monkeypatch.setattr(wire, "HEAD_SECONDS", 0.3)
+    with _connected(service) as client:
+        client.sendall(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert client.recv(65536).startswith(b"HTTP/1.1 200")
+        assert _cut_off_after(client, b"\r\n", drip, 20.0) < 15.0
+
+
+def test_an_empty_line_before_a_request(service: Service) -> None:
+    """Some programs end a request with one: the next request is answered all the same."""
+    with _connected(service) as client:
+        for _ in range(3):
+            client.sendall(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n\r\n")
+            assert client.recv(65536).startswith(b"HTTP/1.1 200")
 
 
 def test_a_body_that_does_not_come(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
