@@ -6,12 +6,15 @@ import pytest
 import torch
 
 from core.backbone import Backbone, load_backbone
+from core.images import Photo
 from core.injector import Adapter, lora_shapes
 from core.options import TrainOptions
 from core.quality import Quality
 from core.references import Reference
 from core.tokens import IDENTITY_TOKENS, PromptEmbeds, TokenVectors, encode_prompt
 from lab.pretrain.bundle import write_tiny_bundle
+from tests.core.scene_of_two import LEFT, RIGHT, rewritten
+from tests.tiny_bundle import photo_of, write_whole_bundle
 
 
 @pytest.fixture(scope="session")
@@ -76,3 +79,28 @@ def alice(backbone: Backbone) -> Adapter:
 def bob(backbone: Backbone) -> Adapter:
     """Another person's adapter."""
     return made_adapter(backbone, seed=2)
+
+
+@pytest.fixture(scope="session")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Backbone:
+    """The tiny bundle with a detector of marks and a second recognizer; no test may change it."""
+    backbone = load_backbone(write_whole_bundle(tmp_path_factory.mktemp("bundle") / "tiny"))
+    return rewritten(backbone, {"first": [-1.0, 1.0], "second": [-1.0, 1.0]})  # nobody is refused
+
+
+@pytest.fixture(scope="session")
+def two() -> Photo:
+    """A photo of two people."""
+    return photo_of(LEFT, RIGHT)
+
+
+@pytest.fixture(scope="session")
+def alice_here(whole: Backbone) -> Adapter:
+    """One person's adapter on this bundle."""
+    return made_adapter(whole, seed=1)
+
+
+@pytest.fixture(scope="session")
+def bob_here(whole: Backbone) -> Adapter:
+    """Another person's."""
+    return made_adapter(whole, seed=2)

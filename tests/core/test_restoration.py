@@ -8,95 +8,17 @@ import pytest
 import torch
 
 from core.alignment import soft_mask
-from core.backbone import Backbone, load_backbone
-from core.errors import (
-    FaceTooSmall,
-    IdentityMismatch,
-    Interrupted,
-    InvalidOption,
-    NoFaceFound,
-    SeveralFaces,
-)
+from core.backbone import Backbone
+from core.errors import FaceTooSmall, Interrupted, SeveralFaces
 from core.images import Photo
 from core.injector import Adapter
 from core.matching import Wish
-from core.options import RestoreOptions
-from core.person import Person, person_of_adapter, person_of_references
+from core.person import person_of_adapter
 from core.pixels import to_pixels, to_tensor
-from core.quality import Quality
-from core.references import Reference, face_embeddings
-from core.restoration import PreparedFace, RestoredFace, pasted, prepare, restore_faces
-from tests.core.conftest import made_adapter
-from tests.tiny_bundle import photo_of, write_whole_bundle
-
-QUICK = RestoreOptions(steps=2, gate=False)  # random networks make everything worse
-GATED = replace(QUICK, gate=True)
-LEFT, RIGHT = (112, 176), (368, 176)  # places of two faces in a photo of 480x320
-# 480x320 is seen at 640 px, where a face has 192 px: about 144 px here.
-LEFT_BOX = (40.0, 104.0, 184.0, 248.0)
-
-
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> Backbone:
-    """The tiny bundle with a detector of marks and a second recognizer; no test may change it."""
-    backbone = load_backbone(write_whole_bundle(tmp_path_factory.mktemp("bundle") / "tiny"))
-    return rewritten(backbone, {"first": [-1.0, 1.0], "second": [-1.0, 1.0]})  # nobody is refused
-
-
-@pytest.fixture(scope="module")
-def two() -> Photo:
-    """A photo of two people."""
-    return photo_of(LEFT, RIGHT)
-
-
-@pytest.fixture(scope="module")
-def alice_here(whole: Backbone) -> Adapter:
-    """One person's adapter on this bundle."""
-    return made_adapter(whole, seed=1)
-
-
-@pytest.fixture(scope="module")
-def bob_here(whole: Backbone) -> Adapter:
-    """Another person's."""
-    return made_adapter(whole, seed=2)
-
-
-def person_in(backbone: Backbone, photo: Photo, face: int, adapter: Adapter | None = None) -> Person:
-    """Return the person whom a face of a photo shows, as known from that very face."""
-    (prepared,) = prepare(backbone, photo, [Wish(face=face)])
-    references = [Reference(prepared.lq, Quality(0.9, ("sharp",)))]
-    if adapter is None:
-        return person_of_references(backbone, references)
-    return person_of_adapter(backbone, adapter, references)
-
-
-def calibrated(backbone: Backbone, photo: Photo) -> Backbone:
-    """Return the bundle with recognizers calibrated so that the two faces of the photo are strangers to each other."""
-    left, right = prepare(backbone, photo, [Wish(face=0), Wish(face=1)])
-    cosines = {
-        name: float(getattr(left.embeddings, name)[0] @ getattr(right.embeddings, name)[0])
-        for name in ("first", "second")
-    }
-    calibration = {name: [cosine, 1.0] for name, cosine in cosines.items()}
-    return rewritten(backbone, calibration)
-
-
-def rewritten(backbone: Backbone, calibration: dict[str, list[float]]) -> Backbone:
-    """Return the bundle with another calibration, sharing its detector."""
-    other = replace(backbone, manifest=backbone.manifest | {"calibration": calibration})
-    other.__dict__["detector"] = backbone.detector
-    return other
-
-
-def changed(before: Photo, after: Photo) -> np.ndarray:
-    """Return where two photos differ, (H, W) bool."""
-    return (before.pixels != after.pixels).any(-1)
-
-
-def restored_photo(backbone: Backbone, photo: Photo, wishes: list[Wish]) -> tuple[Photo, list[RestoredFace]]:
-    """Run the whole main job."""
-    restored = restore_faces(backbone, prepare(backbone, photo, wishes), QUICK)
-    return pasted(photo, restored), restored
+from core.references import face_embeddings
+from core.restoration import PreparedFace, pasted, prepare, restore_faces
+from tests.core.scene_of_two import GATED, LEFT_BOX, QUICK, changed, person_in, restored_photo
+from tests.tiny_bundle import photo_of
 
 
 def test_only_the_named_face_changes(whole: Backbone, two: Photo, alice_here: Adapter) -> None:
@@ -135,106 +57,6 @@ def test_profile_is_carried_through(whole: Backbone, two: Photo) -> None:
     photo = replace(two, icc_profile=b"profile")
     after, _ = restored_photo(whole, photo, [Wish(face=0)])
     assert after.icc_profile == b"profile"
-
-
-def test_lone_face_needs_no_choice(whole: Backbone, alice_here: Adapter) -> None:
-    """With one face in the photo and one person named, nothing has to be chosen."""
-    photo = photo_of((240, 160))
-    (face,) = prepare(whole, photo, [Wish(person_of_adapter(whole, alice_here))])
-    x0, y0, x1, y1 = face.box
-    assert x0 < 240 < x1
-    assert y0 < 160 < y1
-
-
-def test_several_faces_and_nobody_named(whole: Backbone, two: Photo) -> None:
-    """Nobody named and several faces is an error that lists them."""
-    with pytest.raises(SeveralFaces, match=r"2 faces.*0: .*1: "):
-        prepare(whole, two, [Wish()])
-
-
-def test_named_person_is_found_among_several(whole: Backbone, two: Photo) -> None:
-    """Of several faces, the one that is clearly the named person's is taken."""
-    backbone = calibrated(whole, two)
-    for i in (0, 1):
-        (face,) = prepare(backbone, two, [Wish(person_in(backbone, two, i))])
-        (wanted,) = prepare(backbone, two, [Wish(face=i)])
-        assert face.box == wanted.box
-        assert face.likeness == pytest.approx(1.0, abs=1e-3)
-
-
-def test_unclear_person_is_asked_for(whole: Backbone, two: Photo) -> None:
-    """Where both faces are as alike, the person at the keyboard decides."""
-    with pytest.raises(SeveralFaces, match="clearly"):
-        prepare(whole, two, [Wish(person_in(whole, two, 0))])
-
-
-def test_each_person_gets_a_face(whole: Backbone, two: Photo) -> None:
-    """Two people named in either order get their own faces, each once."""
-    backbone = calibrated(whole, two)
-    people = [person_in(backbone, two, i) for i in (1, 0)]
-    faces = prepare(backbone, two, [Wish(person) for person in people])
-    wanted = prepare(backbone, two, [Wish(face=1), Wish(face=0)])
-    assert [face.box for face in faces] == [face.box for face in wanted]
-
-
-def test_more_people_than_faces(whole: Backbone, two: Photo) -> None:
-    """A person without a face left in the photo is an error."""
-    backbone = calibrated(whole, two)
-    people = [person_in(backbone, two, i) for i in (1, 0)]
-    with pytest.raises(NoFaceFound, match="each person"):
-        prepare(backbone, two, [Wish(person) for person in [*people, people[0]]])
-
-
-def test_somebody_else_is_refused(whole: Backbone, two: Photo) -> None:
-    """A face that is clearly another person's is refused, chosen by hand or not; a box insists."""
-    strict = rewritten(whole, {"first": [0.9999, 1.0], "second": [0.9999, 1.0]})
-    other = person_in(whole, two, 1)
-    with pytest.raises(IdentityMismatch, match="stranger"):
-        prepare(strict, two, [Wish(other, face=0)])
-    (face,) = prepare(strict, two, [Wish(other, box=(20.0, 20.0, 80.0, 80.0))])
-    assert face.likeness is not None
-    assert face.likeness < 0
-
-
-def test_no_face(whole: Backbone, alice_here: Adapter) -> None:
-    """A photo without a face says so; a box by hand restores what is in it."""
-    photo, person = photo_of(), person_of_adapter(whole, alice_here)
-    for wish in (Wish(person), Wish(person, face=0), Wish()):
-        with pytest.raises(NoFaceFound, match="box"):
-            prepare(whole, photo, [wish])
-    after, _ = restored_photo(whole, photo, [Wish(person, box=(100.0, 60.0, 260.0, 240.0))])
-    assert changed(photo, after)[150, 180]
-
-
-def test_box_means_the_face_in_it(whole: Backbone, two: Photo) -> None:
-    """A box about a face that was found uses its landmarks."""
-    (by_box,), (by_index,) = (prepare(whole, two, [wish]) for wish in (Wish(box=LEFT_BOX), Wish(face=0)))
-    (other,) = prepare(whole, two, [Wish(face=1)])
-    assert by_box.box in (by_index.box, other.box)
-    assert by_box.box[0] < 112 < by_box.box[2]
-
-
-@pytest.mark.parametrize(
-    ("wish", "word"),
-    [
-        (Wish(face=2), "0 to 1"),
-        (Wish(face=-1), "0 to 1"),
-        (Wish(face=0, box=LEFT_BOX), "one of them"),
-        (Wish(box=(10.0, 10.0, 500.0, 100.0)), "480x320"),
-        (Wish(box=(100.0, 10.0, 50.0, 100.0)), "x0 < x1"),
-        (Wish(box=(float("nan"), 10.0, 50.0, 100.0)), "x0 < x1"),
-    ],
-)
-def test_places_that_are_not_there(whole: Backbone, two: Photo, wish: Wish, word: str) -> None:
-    """An index or a box outside the photo is refused with what there is."""
-    with pytest.raises(InvalidOption, match=word):
-        prepare(whole, two, [wish])
-
-
-def test_one_face_for_two_people(whole: Backbone, two: Photo) -> None:
-    """One face cannot be two people."""
-    with pytest.raises(InvalidOption, match="twice"):
-        prepare(whole, two, [Wish(face=0), Wish(face=0)])
 
 
 def test_too_small(whole: Backbone) -> None:
