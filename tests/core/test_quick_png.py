@@ -1,13 +1,14 @@
 """Tests of pictures for our own keeping."""
 
 import io
+import zlib
 
 import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
 from core.images import Photo, pack_photo, read_photo
-from core.quick_png import best_filter, quick_png
+from core.quick_png import best_filter, best_strategy, quick_png
 
 NOISE = np.random.default_rng(0).integers(0, 256, (211, 307, 3), dtype=np.uint8)
 DOWNWARDS = np.broadcast_to(NOISE[:1], (300, 307, 3)).copy()  # each row as the one above
@@ -34,6 +35,13 @@ def test_others_read_it(what: str) -> None:
 def test_the_best_filter() -> None:
     """Noise is left as it is; what goes downwards is taken from above, what goes across from the left."""
     assert [best_filter(pixels) for pixels in (NOISE, ACROSS, DOWNWARDS)] == [0, 1, 2]
+
+
+def test_the_best_strategy() -> None:
+    """Runs are looked for where there are some, not in grain."""
+    grain = (np.random.default_rng(0).normal(0, 6, NOISE.shape) + 128).astype(np.uint8)
+    assert best_strategy(grain, best_filter(grain)) == zlib.Z_HUFFMAN_ONLY
+    assert best_strategy(ACROSS, best_filter(ACROSS)) == zlib.Z_RLE
 
 
 @pytest.mark.parametrize(("what", "share"), [("noise", 1.02), ("downwards", 0.05), ("across", 0.05)])
