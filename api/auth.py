@@ -13,6 +13,7 @@ from functools import partial
 
 from anyio import CapacityLimiter, fail_after, to_thread
 from sqlalchemy.exc import OperationalError
+from sqlalchemy.orm import Session
 from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 from structlog.contextvars import bound_contextvars
@@ -98,6 +99,15 @@ def note_denial(database: Database, principal: Principal, asked: str, refusal: R
         audit.record(session, principal.tenant_id, principal.key_id, "access.denied", asked, **details)
 
 
+def live_key(session: Session, key_id: str, nonce: str | None) -> models.ApiKey | None:
+    """Return a key that is still good; where a session names it, only while that is open."""
+    row = keys.by_id(session, key_id)
+    if row is None or nonce is None:
+        return row
+    act_for(session, row.tenant_id)
+    return None if closed_sessions.is_closed(session, row.tenant_id, nonce) else row
+
+
 class KeyRing:
     """Finds live keys, before a tenant is known."""
 
@@ -114,10 +124,7 @@ class KeyRing:
     def by_session(self, nonce: str, key_id: str) -> Principal | None:
         """Return whom a key stands for that a session cookie names, unless the session was closed."""
         with self.database.transaction(None, read_only=True) as session:
-            row = keys.by_id(session, key_id)
-            if row is not None:
-                act_for(session, row.tenant_id)
-                row = None if closed_sessions.is_closed(session, row.tenant_id, nonce) else row
+            row = live_key(session, key_id, nonce)
         principal = self._principal(row)
         return None if principal is None else replace(principal, nonce=nonce)
 

@@ -122,15 +122,21 @@ def xmp_in(data: bytes) -> bytes | None:
 
 def _text_behind_the_pixels(png: bytes) -> bytes | None:
     """Return the XMP packet of a PNG whose text comes last, as some programs write it: Pillow would decode it all."""
-    at = len(_PNG)
-    while at + 8 <= len(png):
-        length, kind = int.from_bytes(png[at : at + 4]), png[at + 4 : at + 8]
-        chunk = png[at + 8 : at + 8 + length] if kind == b"iTXt" else b""
+    for kind, at, length in _png_chunks(png):
+        chunk = png[at : at + length] if kind == b"iTXt" else b""
         keyword, _, rest = chunk.partition(b"\0")
         if keyword == _XMP_KEYWORD.encode() and rest[:2] == b"\0\0":  # not packed
             return rest[2:].split(b"\0", 2)[-1]
-        at += 12 + length
     return None
+
+
+def _png_chunks(png: bytes) -> Iterator[tuple[bytes, int, int]]:
+    """Yield of each chunk its kind, where its bytes begin, and how many it says it has."""
+    at = len(_PNG)
+    while at + 8 <= len(png):
+        length, kind = int.from_bytes(png[at : at + 4]), png[at + 4 : at + 8]
+        yield kind, at + 8, length
+        at += 12 + length
 
 
 def write_atomically(path: Path, data: bytes) -> None:
@@ -159,7 +165,7 @@ def _with_xmp(encoder: str, xmp: bytes) -> dict[str, Any]:
 
 def _check_chunks(data: bytes) -> None:
     """Refuse a PNG or JPEG with a great many parts beside its pixels: each costs as much as a thousand of these."""
-    steps = _png_chunks(data) if data.startswith(_PNG) else _jpeg_segments(data) if data.startswith(_JPEG) else ()
+    steps = _png_parts(data) if data.startswith(_PNG) else _jpeg_segments(data) if data.startswith(_JPEG) else ()
     for count, _ in enumerate(steps, 1):
         if count > MAX_CHUNKS:
             raise UnreadableImage(
@@ -167,13 +173,13 @@ def _check_chunks(data: bytes) -> None:
             )
 
 
-def _png_chunks(data: bytes) -> Iterator[int]:
+def _png_parts(data: bytes) -> Iterator[int]:
     """Yield where each chunk begins but the pixels', which may come in pieces as small as they like."""
-    at = len(_PNG)
-    while at + 8 <= len(data) and (kind := data[at + 4 : at + 8]) != b"IEND":
+    for kind, at, _ in _png_chunks(data):
+        if kind == b"IEND":
+            return
         if kind != b"IDAT":
             yield at
-        at += 12 + int.from_bytes(data[at : at + 4])
 
 
 def _jpeg_segments(data: bytes) -> Iterator[int]:

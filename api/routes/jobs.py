@@ -8,6 +8,7 @@ from anyio import to_thread
 from fastapi import Depends, Header, Query, Request, Response
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
+from api.auth import live_key
 from api.dependencies import Once, Tx, Work, own, parts_of, working
 from api.errors import DATABASE_AWAY
 from api.idempotency import answered
@@ -16,7 +17,7 @@ from api.pages import Cursor, Limit, Page, page
 from api.routes.routing import router, scope
 from api.schemas.jobs import Job, JobEvent, Kind, State
 from api.shown import show_job
-from store import closed_sessions, keys, ledger, models, queries, retries
+from store import ledger, models, queries, retries
 
 routes = router("jobs")
 READ = scope("identities:read", "restorations:read")
@@ -94,10 +95,7 @@ def _may_still_follow(request: Request) -> bool:
 
 def _is_let_in(work: Work) -> bool:
     """Say whether the key is still good, and the session still open that names it."""
-    if keys.by_id(work.session, work.principal.key_id) is None:
-        return False
-    nonce = work.principal.nonce
-    return nonce is None or not closed_sessions.is_closed(work.session, work.tenant_id, nonce)
+    return live_key(work.session, work.principal.key_id, work.principal.nonce) is not None
 
 
 def _events_after(request: Request, job_id: str, last: int) -> list[JobEvent] | None:

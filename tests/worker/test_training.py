@@ -58,16 +58,22 @@ def kinds(house: House, job_id: str) -> list[str]:
     return [event.type for event in house.events(job_id) if event.type not in ("progress", "checkpoint")]
 
 
-def test_given_back_and_resumed(
-    house: House, room: Darkroom, ada: str, undisturbed: bytes, tiny_folder: Path, at_step: Act
-) -> None:
-    """A worker that ends leaves a checkpoint, another one goes on from it, and the result is the same to the bit."""
+def given_back(house: House, tiny_folder: Path, identity_id: str, at_step: Act) -> str:
+    """Let a worker begin a training and end after its fifth step; return the job, which waits for another worker."""
     leaving = darkroom(house, tiny_folder)
-    job_id = house.training(ada, preset="fast", steps=STEPS)
+    job_id = house.training(identity_id, preset="fast", steps=STEPS)
     at_step(5, leaving.bell.stop)
     with leaving.worker.alive():
         leaving.worker.turn()
     leaving.parts.database.close()
+    return job_id
+
+
+def test_given_back_and_resumed(
+    house: House, room: Darkroom, ada: str, undisturbed: bytes, tiny_folder: Path, at_step: Act
+) -> None:
+    """A worker that ends leaves a checkpoint, another one goes on from it, and the result is the same to the bit."""
+    job_id = given_back(house, tiny_folder, ada, at_step)
     job = house.job(job_id)
     assert (job.state, job.strikes, job.checkpoint_step) == ("queued", 0, 5)
     assert len(checkpoints(house, job_id)) == 1
@@ -82,13 +88,9 @@ def test_an_unreadable_checkpoint_is_as_good_as_none(
     house: House, room: Darkroom, ada: str, undisturbed: bytes, tiny_folder: Path, at_step: Act
 ) -> None:
     """A checkpoint that is whole in the safe and yet none to this version: the training begins anew."""
-    leaving = darkroom(house, tiny_folder)
-    job_id = house.training(ada, preset="fast", steps=STEPS)
-    at_step(5, leaving.bell.stop)
-    with pytest.MonkeyPatch.context() as patch, leaving.worker.alive():
+    with pytest.MonkeyPatch.context() as patch:
         patch.setattr(training, "pack_state", lambda state: b"of another version")
-        leaving.worker.turn()
-    leaving.parts.database.close()
+        job_id = given_back(house, tiny_folder, ada, at_step)
     assert house.job(job_id).checkpoint_step == 5
     at_step(STEPS, lambda: None)
     room.work()
