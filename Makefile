@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 # Two processes of four threads are slower than two of one; `make test THREADS=8` on a large machine.
 THREADS ?= 1
-# Most tests wait for processes of their own: on two cores 4 min 30 s two at a time, 8 min one by one.
+# Most tests wait for processes of their own: two at a time take little more than half as long as one by one.
 WORKERS ?= 2
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export OMP_NUM_THREADS ?= $(THREADS)
@@ -22,7 +22,7 @@ install: $(STAMP) ## create .venv and install everything into it (the other comm
 demo: $(STAMP) ## personalize on two portraits, restore a third one in a whole picture, write demo-output/
 	$(BIN)/idprefer demo
 
-test: $(STAMP) ## the tests, as CI runs them: at most 5 minutes on two cores
+test: $(STAMP) ## the tests, as CI runs them: four to seven minutes on two cores
 	$(BIN)/pytest -n $(WORKERS) --dist worksteal
 
 prove: $(STAMP) ## the long evidence; goes on where it was stopped
