@@ -221,6 +221,9 @@ def evaluate(
         Path | None, typer.Option(help='JSON of {"person": "group"} or {"person/photo.jpg": ...}.')
     ] = None,
     results: Annotated[list[str] | None, typer.Option(help="NAME=DIR: another program's results, as a row.")] = None,
+    controlnet: Annotated[
+        str | None, typer.Option(help="Another bundle of the same base: every table once more, with its ControlNet.")
+    ] = None,
     publishable: Annotated[
         bool, typer.Option("--publishable", help="A report without faces and names: figures and curves alone.")
     ] = False,
@@ -239,8 +242,8 @@ def evaluate(
 
     choices = evaluate.Choices(
         dataset, people, protocol, bundle, preset, limit_people, photos, severity, judges, judge_weights,
-        evaluate.checked_frame(frame), labels, tuple(results or ()), publishable, write_inputs, tuple(changes or ()),
-        open_sealed, seed, device, jobs,
+        evaluate.checked_frame(frame), labels, tuple(results or ()), controlnet, publishable, write_inputs,
+        tuple(changes or ()), open_sealed, seed, device, jobs,
     )  # fmt: skip
     evaluate.run(choices, report, as_json)
 

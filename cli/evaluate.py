@@ -18,6 +18,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table as Printed
 
 from cli import bundles
+from cli.folders import find_bundle
 from core.backbone import Backbone
 from core.errors import InvalidOption
 from lab.evaluate.dataset import Frame, Skipped, list_people
@@ -26,9 +27,10 @@ from lab.evaluate.measuring import measures
 from lab.evaluate.openings import SEALED, Opening, chosen_people, record, tagged_commit
 from lab.evaluate.people import EvaluatedPerson, read_people
 from lab.evaluate.perceptual import load_perceptual, own_quality
+from lab.evaluate.plugged import controlnet_of
 from lab.evaluate.report import About, Evaluation, write_report
 from lab.evaluate.restoring import Report, Studio, write_inputs
-from lab.evaluate.rows import Table, tables, with_others
+from lab.evaluate.rows import Table, tables, with_controlnet, with_others
 from lab.evaluate.run import evaluated, face_count, judge_panel
 from lab.evaluate.shares import Prepared, make_in_shares
 from lab.evaluate.statistics import ends
@@ -36,7 +38,16 @@ from lab.judges.panel import load_judges
 
 _ROOT = Path(__file__).parent.parent
 _OPENINGS = _ROOT / "docs" / "results" / "openings.md"
-_PATHS = ("--dataset", "--bundle", "--report", "--judge-weights", "--labels", "--results", "--write-inputs")
+_PATHS = (
+    "--dataset",
+    "--bundle",
+    "--report",
+    "--judge-weights",
+    "--labels",
+    "--results",
+    "--write-inputs",
+    "--controlnet",
+)
 
 
 @dataclass(frozen=True)
@@ -56,6 +67,7 @@ class Choices:
     frame: Frame
     labels: Path | None  # JSON: person or person/photo -> group
     results: tuple[str, ...]  # NAME=DIR: another program's results
+    controlnet: str | None  # a bundle whose ControlNet restores all of it once more
     publishable: bool  # nobody's face or name in the report
     write_inputs: Path | None  # only write the degraded inputs there
     changes: tuple[str, ...]  # train.NAME=VALUE or restore.NAME=VALUE: other options than the preset's
@@ -80,6 +92,7 @@ def run(choices: Choices, folder: Path, as_json: bool) -> None:
     wanted, labels = _tables(choices), _labels(choices.labels)
     manifest, few = _manifest(choices)
     backbone = bundles.load(choices.bundle, choices.device)
+    wanted = _and_plugged(choices, backbone, wanted)
     # 2. who judges, on the tuning people's own photos
     judges = load_judges(choices.judges.split(","), choices.judge_weights, backbone)
     perceptual, missing = load_perceptual()
@@ -124,7 +137,8 @@ def run(choices: Choices, folder: Path, as_json: bool) -> None:
 def _prepared(choices: Choices) -> Prepared:
     """Return what a process needs to make pictures."""
     backbone = bundles.load(choices.bundle, choices.device)
-    return Prepared(backbone, _tables(choices), _read(choices, _manifest(choices)[0], backbone)[0])
+    wanted = _and_plugged(choices, backbone, _tables(choices))
+    return Prepared(backbone, wanted, _read(choices, _manifest(choices)[0], backbone)[0])
 
 
 def _tables(choices: Choices) -> list[Table]:
@@ -135,6 +149,14 @@ def _tables(choices: Choices) -> list[Table]:
     changes = _changes(choices.changes)
     made = [table for name in names for table in tables(name, choices.preset, severities, choices.seed, changes)]
     return [with_others(table, _results(choices.results)) for table in made]
+
+
+def _and_plugged(choices: Choices, backbone: Backbone, made: list[Table]) -> list[Table]:
+    """Return the tables, and each of them with the other ControlNet where one is asked for."""
+    if choices.controlnet is None:
+        return made
+    controlnet = controlnet_of(find_bundle(choices.controlnet), backbone)
+    return made + [with_controlnet(table, controlnet) for table in made]
 
 
 def _changes(pairs: Sequence[str]) -> dict[str, Any]:

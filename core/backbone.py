@@ -76,7 +76,7 @@ class Backbone:
     @property
     def base_digest(self) -> str:
         """Return the SHA-256 over UNet, text encoders and tokenizers: what an adapter is bound to."""
-        return files_digest({k: v for k, v in self.manifest["files"].items() if k.startswith(_BASE_PARTS)})
+        return base_digest(self.manifest["files"])
 
     @property
     def token_learning_rate(self) -> float:
@@ -278,6 +278,11 @@ def file_sha256(path: Path) -> str:
     """Return the SHA-256 of a file, in hex."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def base_digest(files: dict[str, str]) -> str:
+    """Return one SHA-256 over the files of a manifest that an adapter is bound to."""
+    return files_digest({name: sha256 for name, sha256 in files.items() if name.startswith(_BASE_PARTS)})
 
 
 def files_digest(files: dict[str, str]) -> str:

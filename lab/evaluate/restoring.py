@@ -26,6 +26,7 @@ from core.restoration import PreparedFace, face_condition, restore_faces
 from core.sampling import sample
 from core.training import train_injector
 from lab.evaluate.people import EvaluatedPerson, Trial
+from lab.evaluate.plugged import Backbones
 from lab.evaluate.rows import Row
 
 BATCH = 8  # faces at a time: the activations of more take memory and save no time on a processor
@@ -52,6 +53,7 @@ class Studio:
         # The rate is no file of the bundle's; and what other code made is not what this code would make.
         made_with = f"{backbone.digest[:12]}-{backbone.token_learning_rate:g}-{_method_digest()[:12]}"
         self._backbone, self._folder, self._report = backbone, folder / made_with, report
+        self._backbones = Backbones(backbone)
 
     def pictures(
         self, row: Row, person: EvaluatedPerson, other: EvaluatedPerson, inputs: Sequence[str]
@@ -74,6 +76,10 @@ class Studio:
                 _write_pictures(folder, made)
                 self._report(f"{person.name}: {row.name}", len(batch))
         return {(trial.entry.photo, name): made[trial.key(name)] for trial, name in wanted}
+
+    def can_make(self, row: Row) -> bool:
+        """Say whether the bundle has what a row asks for: one with a single recognizer has none to exchange it with."""
+        return not row.exchanged or self._backbone.second_recognizer is not None
 
     def training_seconds(self, row: Row, person: EvaluatedPerson) -> float | None:
         """Return how long the row's adapter took to train, or None where it has none of its own."""
@@ -110,24 +116,28 @@ class Studio:
 
     def _whom(self, row: Row, person: EvaluatedPerson, other: EvaluatedPerson) -> Callable[[Trial], Person | None]:
         """Return as whom the row restores each of a person's photos; None: as nobody in particular."""
+        backbone = self._restores(row)
         if row.who == "truth":
-            return lambda trial: person_of_references(self._backbone, [trial.as_reference(self._backbone)])
+            return lambda trial: person_of_references(backbone, [trial.as_reference(backbone)])
         whom = None
         if row.who == "references":
-            whom = person_of_references(self._backbone, person.references(self._backbone, row.good_references))
+            whom = person_of_references(backbone, person.references(backbone, row.good_references))
         elif row.who in ("own", "other"):
-            whom = person_of_adapter(self._backbone, self.adapter(row, person if row.who == "own" else other))
+            whom = person_of_adapter(backbone, self.adapter(row, person if row.who == "own" else other))
         return lambda trial: whom
+
+    def _restores(self, row: Row) -> Backbone:
+        """Return what a row restores with; what its adapter was trained with is always the bundle itself."""
+        return self._backbones.get(row.controlnet, row.exchanged)
 
     def _restored(
         self, row: Row, whom: Callable[[Trial], Person | None], batch: Sequence[tuple[Trial, str]], folder: Path
     ) -> dict[str, Picture]:
         """Restore one batch and write its pictures; returned by the trial's key."""
+        backbone = self._restores(row)
         start = perf_counter()
-        faces = [
-            aligned_face(self._backbone, trial.degraded(name), whom(trial), trial.entry.seed) for trial, name in batch
-        ]
-        pixels, fallbacks = self._pixels(row, faces)
+        faces = [aligned_face(backbone, trial.degraded(name), whom(trial), trial.entry.seed) for trial, name in batch]
+        pixels, fallbacks = _pixels(backbone, row, faces)
         seconds = (perf_counter() - start) / len(batch)
         pictures = {}
         for (trial, name), shown, fallback in zip(batch, pixels, fallbacks, strict=True):
@@ -136,25 +146,26 @@ class Studio:
             pictures[trial.key(name)] = Picture(path, seconds, fallback)
         return pictures
 
-    def _pixels(self, row: Row, faces: Sequence[PreparedFace]) -> tuple[list[np.ndarray], list[str | None]]:
-        """Return what the row makes of faces, and why the gate fell where it did."""
-        if row.who == "input":
-            return [face.aligned for face in faces], [None] * len(faces)
-        if row.gated:
-            results = restore_faces(self._backbone, faces, row.restore)
-            return [result.pixels for result in results], [result.evidence.fallback for result in results]
-        lq = torch.stack([to_tensor(face.aligned) for face in faces])
-        conditions = [face_condition(self._backbone, face, row.restore) for face in faces]
-        x = sample(self._backbone, lq, conditions, row.restore).cpu()
-        x = blended(self._backbone, x, lq, row.restore)
-        return [to_pixels(face) for face in x], [None] * len(faces)
-
 
 def aligned_face(backbone: Backbone, lq: torch.Tensor, whom: Person | None, seed: int = 0) -> PreparedFace:
     """Return an aligned crop (3, S, S) in [-1, 1] as a face ready for the batch."""
     side = float(lq.shape[-1])
     embeddings = embed(backbone, lq[None])
     return PreparedFace(Wish(whom, seed=seed), (0.0, 0.0, side, side), np.eye(2, 3), to_pixels(lq), embeddings, None)
+
+
+def _pixels(backbone: Backbone, row: Row, faces: Sequence[PreparedFace]) -> tuple[list[np.ndarray], list[str | None]]:
+    """Return what a row makes of faces, and why the gate fell where it did."""
+    if row.who == "input":
+        return [face.aligned for face in faces], [None] * len(faces)
+    if row.gated:
+        results = restore_faces(backbone, faces, row.restore)
+        return [result.pixels for result in results], [result.evidence.fallback for result in results]
+    lq = torch.stack([to_tensor(face.aligned) for face in faces])
+    conditions = [face_condition(backbone, face, row.restore) for face in faces]
+    x = sample(backbone, lq, conditions, row.restore).cpu()
+    x = blended(backbone, x, lq, row.restore)
+    return [to_pixels(face) for face in x], [None] * len(faces)
 
 
 def write_inputs(people: Sequence[EvaluatedPerson], inputs: Sequence[str], folder: Path) -> int:

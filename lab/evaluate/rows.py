@@ -10,6 +10,7 @@ from typing import Any, Literal, get_args
 from core.errors import InvalidOption
 from core.options import RestoreOptions, TrainOptions
 from lab.evaluate.manifest import GOOD_REFERENCES, LEVELS, PHONE, REFERENCES, SECOND_ORDER
+from lab.evaluate.plugged import OtherControlNet
 
 # nobody: the base model; references: no training; truth: none either, with the truth itself as the only reference;
 # own, other: an adapter trained for the person or for the next one; elsewhere: another program's results in a folder.
@@ -32,6 +33,8 @@ class Row:
     good_references: int = GOOD_REFERENCES  # of the five; the others are degraded
     gated: bool = False  # as served: where the gate falls, the base model's face or the input stands
     folder: str | None = None  # of another program's results
+    controlnet: OtherControlNet | None = None  # restores in the place of the bundle's own; the adapter never met it
+    exchanged: bool = False  # the gate's recognizer guides, and the guide keeps the gate
 
     def key(self) -> str:
         """Return a digest of all that decides what the row does; its name does not."""
@@ -75,6 +78,13 @@ def with_others(table: Table, results: Mapping[str, Path]) -> Table:
     return replace(table, rows=(*table.rows, *rows))
 
 
+def with_controlnet(table: Table, controlnet: OtherControlNet) -> Table:
+    """Return the rows restored with another bundle's ControlNet, by the adapters that were trained with its own."""
+    restoring = [row for row in table.rows if row.who != "elsewhere"]
+    rows = tuple(row if row.who == "input" else replace(row, controlnet=controlnet) for row in restoring)
+    return replace(table, name=f"{table.name} plugged", title=f"{table.title}, with another ControlNet", rows=rows)
+
+
 def _changes_of(kind: str, changes: Mapping[str, Any]) -> dict[str, Any]:
     """Return the changes of one kind of options; InvalidOption for a name of neither kind."""
     if wrong := [name for name in changes if name.partition(".")[0] not in ("train", "restore")]:
@@ -93,9 +103,10 @@ def _main(train: TrainOptions, restore: RestoreOptions, severities: tuple[str, .
 
 
 def _grid(train: TrainOptions, restore: RestoreOptions, severities: tuple[str, ...]) -> list[Table]:
-    """Return all eight ways to switch injector, guidance and projection, and two rows beside them; no gate.
+    """Return all eight ways to switch injector, guidance and projection, and three rows beside them; no gate.
 
-    Another person's adapter must not help. And the truth in the references' place: what is missing there is not theirs.
+    Another person's adapter must not help. The truth in the references' place: what is missing there is not theirs. And
+    guidance by the gate's recognizer, to be compared with guidance by the one that is meant for it.
     """
     rows = [_input(restore), _base(restore)]
     for injector in (False, True):
@@ -109,6 +120,8 @@ def _grid(train: TrainOptions, restore: RestoreOptions, severities: tuple[str, .
     plain = replace(restore, guidance=False)
     rows.append(Row("another person's injector", "other", plain, train))
     rows.append(Row("projection of the truth", "truth", plain))
+    guided = replace(restore, projection=False)
+    rows.append(Row("guidance by the gate's recognizer", "references", guided, exchanged=True))
     return [Table("grid", "Injector, guidance and projection, on and off", tuple(rows), severities, "untuned base")]
 
 

@@ -77,7 +77,7 @@ def evaluated(
             measurements += measured(row.name, person, pictures, judges, perceptual)
             if row.who == "own" and (took := studio.training_seconds(row, person)) is not None:
                 seconds.setdefault(row.name, []).append(took)
-    names = [row.name for row in _rows(table, people)]
+    names = [row.name for row in _rows(studio, table, people)]
     return MeasuredTable(
         table,
         tuple(measurements),
@@ -91,7 +91,7 @@ def pictures_of(
 ) -> Iterator[tuple[Row, dict[tuple[str, str], Picture]]]:
     """Make every picture of one of the people, row by row; the next one's adapter serves as another person's."""
     other = people[(number + 1) % len(people)]
-    for row in _rows(table, people):
+    for row in _rows(studio, table, people):
         yield row, studio.pictures(row, people[number], other, table.inputs)
 
 
@@ -117,6 +117,7 @@ def breakdowns(
     return {name: table for name, table in tables.items() if table}
 
 
-def _rows(table: Table, people: Sequence[EvaluatedPerson]) -> list[Row]:
-    """Return the table's rows; another person's adapter needs another person."""
-    return [row for row in table.rows if row.who != "other" or len(people) > 1]
+def _rows(studio: Studio, table: Table, people: Sequence[EvaluatedPerson]) -> list[Row]:
+    """Return those of the table's rows that can be made; another person's adapter needs another person."""
+    rows = [row for row in table.rows if studio.can_make(row)]
+    return [row for row in rows if row.who != "other" or len(people) > 1]

@@ -1,11 +1,14 @@
 """Tests of a whole evaluation on a tiny bundle: made once, measured, told."""
 
 import json
+import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from diffusers import ControlNetModel
 
 from core.backbone import Backbone, load_backbone
 from core.errors import InvalidOption
@@ -17,11 +20,13 @@ from lab.evaluate.manifest import make_manifest
 from lab.evaluate.measuring import measures
 from lab.evaluate.people import EvaluatedPerson, read_people
 from lab.evaluate.perceptual import OWN, load_perceptual, own_quality
+from lab.evaluate.plugged import controlnet_of, exchanged
 from lab.evaluate.report import About, Evaluation, write_report
 from lab.evaluate.restoring import Studio, write_inputs
-from lab.evaluate.rows import PROTOCOLS, Row, Table, tables
+from lab.evaluate.rows import PROTOCOLS, Row, Table, tables, with_controlnet
 from lab.evaluate.run import MeasuredTable, evaluated, face_count, judge_panel
 from lab.judges.panel import GateJudge
+from lab.pretrain.controlnet.run import put_into_bundle
 from tests.lab.evaluated_people import write_people
 from tests.tiny_bundle import write_whole_bundle
 
@@ -145,6 +150,67 @@ def test_truth_is_the_reference_of_its_own_photo(scene: Scene, monkeypatch: pyte
         assert torch.equal(condition.prompt.embeds, itself.embeds)
 
 
+def test_guided_by_the_gates_recognizer(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """That row's guidance aims at the gate's embeddings, by the gate's recognizer and its own scale, without [V]."""
+    seen: list[tuple[Backbone, FaceCondition]] = []
+
+    def sampled(backbone: Backbone, lq: torch.Tensor, conditions: list[FaceCondition], *_: object) -> torch.Tensor:
+        seen.extend((backbone, condition) for condition in conditions)
+        return lq
+
+    monkeypatch.setattr("lab.evaluate.restoring.sample", sampled)
+    (grid,) = tables("grid", "fast", ["light"])
+    (row,) = (row for row in grid.rows if row.exchanged)
+    person, other = scene.people
+    Studio(scene.backbone, scene.folder / "made").pictures(row, person, other, ("light",))
+    own = person_of_references(scene.backbone, person.references(scene.backbone, row.good_references))
+    for backbone, condition in seen:
+        assert own.embeddings is not None
+        assert condition.reference is not None
+        assert any(torch.equal(condition.reference, row) for row in own.embeddings.second)
+        assert backbone.recognizer is scene.backbone.second_recognizer
+        assert condition.prompt is None
+
+
+def test_exchanged_calibration() -> None:
+    """Each recognizer keeps its own scale, and the target is the new guide's."""
+    calibration = {"first": [0.0, 0.6], "target_cosine": 0.6, "second": [0.1, 0.5]}
+    assert exchanged(calibration) == {"first": [0.1, 0.5], "target_cosine": 0.5, "second": [0.0, 0.6]}
+    assert exchanged({}) == {}
+
+
+def test_one_recognizer_is_not_exchanged(scene: Scene) -> None:
+    """A bundle without a second recognizer has a grid all the same, one row shorter."""
+    studio = Studio(replace(scene.backbone, second_recognizer=None), scene.folder / "alone")
+    (grid,) = tables("grid", "fast", ["light"])
+    assert [row.name for row in grid.rows if not studio.can_make(row)] == ["guidance by the gate's recognizer"]
+
+
+def test_another_controlnet(scene: Scene, tmp_path: Path) -> None:
+    """Every row but the input is restored with it, as pictures of their own; the adapter is the one that was there."""
+    shutil.copytree(scene.backbone.folder, tmp_path / "second")
+    network = ControlNetModel.from_pretrained(tmp_path / "second" / "controlnet")
+    with torch.no_grad():
+        network.controlnet_mid_block.bias += 1
+    put_into_bundle(network, tmp_path / "second")
+    plugged = with_controlnet(TABLE, controlnet_of(tmp_path / "second", scene.backbone))
+    studio, (person, other) = Studio(scene.backbone, scene.folder / "made"), scene.people
+    for before, after in zip(TABLE.rows, plugged.rows, strict=True):
+        one, two = (studio.pictures(row, person, other, ("heavy",)) for row in (before, after))
+        same = all(np.array_equal(one[key].pixels(), two[key].pixels()) for key in one)
+        assert same == (before.who == "input")
+        if before.train is not None:
+            assert studio.adapter(before, person).lora.keys() == studio.adapter(after, person).lora.keys()
+            assert before.training_key() == after.training_key()
+
+
+def test_controlnet_of_another_base(scene: Scene, tmp_path: Path) -> None:
+    """A ControlNet over another UNet is refused before anything is restored."""
+    other = write_whole_bundle(tmp_path / "other", seed=1)
+    with pytest.raises(InvalidOption, match="wanted another bundle of the same base"):
+        controlnet_of(other, scene.backbone)
+
+
 def test_report_is_whole(scene: Scene) -> None:
     """Page, figures and a sheet of cases for every input are written, and say who judged and what is missing."""
     judges = [GateJudge(scene.backbone)]
@@ -196,7 +262,8 @@ def test_grid_has_all_eight() -> None:
     """Injector, guidance and projection stand in all eight combinations, and all three on is the full row."""
     (grid,) = tables("grid", "fast", ["medium"])
     shown = {(row.train is not None, row.restore.guidance, row.projection) for row in grid.rows if row.who != "input"}
-    assert len([row for row in grid.rows if row.who in ("nobody", "references", "own")]) == 8
+    own = [row for row in grid.rows if row.who in ("nobody", "references", "own")]
+    assert len([row for row in own if not row.exchanged]) == 8
     assert {(True, g, p) for g in (False, True) for p in (False, True)} <= shown
     full = next(row for row in tables("ablation", "fast", ["medium"])[0].rows if row.name == "full")
     assert full.key() == next(row for row in grid.rows if row.name == "injector + guidance + projection").key()
