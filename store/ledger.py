@@ -4,7 +4,7 @@ A worker's lease is a number on the job's row; whoever holds an older one can wr
 database's own.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -102,13 +102,12 @@ def claim(
 ) -> list[Claim]:
     """Take the next job, and up to limit - 1 more that may share its batch."""
     parameters = {**ranking.wanted(kinds, limit, warm), "claimed_by": worker_id}
-    rows = session.execute(_claiming(), parameters).all()
-    jobs = sorted((job for job, _ in rows), key=lambda job: (job.queued_at, job.id))
+    jobs = sorted(session.scalars(_claiming(), parameters), key=lambda job: (job.queued_at, job.id))
     session.add_all(_numbered(job, "started", {"attempt": job.attempt}) for job in jobs)
     session.flush()
-    ranking.charge(session, jobs)
-    limited = {job.tenant_id for job, has_quota in rows if has_quota}
-    return [_claimed(job) for job in _within_quotas(session, jobs, limited)]
+    kept = _within_quotas(session, jobs)
+    ranking.charge(session, kept)
+    return [_claimed(job) for job in kept]
 
 
 def waiting(session: Session, kinds: Sequence[str]) -> bool:
@@ -270,7 +269,6 @@ def _forgive(session: Session, lease: Lease) -> None:
 def _claiming() -> ReturningUpdate[Any]:
     """Return the statement that claims; it is long, so it is put together once."""
     locked = ranking.next_jobs()
-    has_quota = select(TenantShare.max_running_jobs.is_not(None)).where(TenantShare.tenant_id == Job.tenant_id)
     return (
         update(Job)
         .where(Job.tenant_id == locked.c.tenant_id, Job.id == locked.c.id, Job.state == "queued")
@@ -284,21 +282,22 @@ def _claiming() -> ReturningUpdate[Any]:
             virtual_start=locked.c.base,
             last_sequence=Job.last_sequence + 1,
         )
-        .returning(Job, has_quota.scalar_subquery())
+        .returning(Job)
         .execution_options(populate_existing=True, **_UNWATCHED)
     )
 
 
-def _within_quotas(session: Session, jobs: Sequence[Job], limited: Collection[str]) -> list[Job]:
+def _within_quotas(session: Session, jobs: Sequence[Job]) -> list[Job]:
     """Give back what concurrent claimers took beyond a tenant's quota: exact, since the share's row is locked."""
-    kept = list(jobs)
-    if not limited:
+    kept, limit = list(jobs), TenantShare.max_running_jobs
+    if not jobs:
         return kept
-    shares = select(TenantShare).where(TenantShare.tenant_id.in_(limited)).order_by(TenantShare.tenant_id)
-    for share in session.scalars(shares.with_for_update()).all():
-        count = select(func.count()).where(Job.tenant_id == share.tenant_id, Job.state.in_(HELD))
-        over = (session.scalar(count) or 0) - (share.max_running_jobs or 0)
-        mine = [job for job in kept if job.tenant_id == share.tenant_id]
+    shares = select(TenantShare.tenant_id, limit).where(limit.is_not(None)).order_by(TenantShare.tenant_id)
+    limited = shares.where(TenantShare.tenant_id.in_({job.tenant_id for job in jobs})).with_for_update()
+    for tenant_id, most in session.execute(limited).all():
+        count = select(func.count()).where(Job.tenant_id == tenant_id, Job.state.in_(HELD))
+        over = (session.scalar(count) or 0) - (most or 0)
+        mine = [job for job in kept if job.tenant_id == tenant_id]
         for job in mine[max(0, len(mine) - max(0, over)) :]:
             values = {"state": "queued", "attempt": Job.attempt - 1, "worker_id": None, "lease_until": None}
             given_back = _change(session, _key(job), Job.state == "running", values)

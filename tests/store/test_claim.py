@@ -147,6 +147,18 @@ def test_a_quota_holds_however_many_claim(archive: Archive) -> None:
     assert states == {"running": 2, "queued": 10}
 
 
+def test_a_quota_is_its_tenants_own(archive: Archive) -> None:
+    """Whoever has no quota waits for nobody's, and a job is given back only where there was a quota to keep."""
+    limited, free = archive.tenant("limited", max_running_jobs=1), archive.tenant("free")
+    _queue(archive, limited, 3)
+    _queue(archive, free, 3)
+    claims = _claim_all(archive.ledger, "worker", 1)
+    assert Counter(claim.lease.tenant_id for claim in claims) == {limited: 1, free: 3}
+    with archive.of(None) as session:
+        events = Counter(session.scalars(select(models.JobEvent.type)))
+    assert events == {"queued": 6, "started": 4}
+
+
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
 def test_skipped_locks_are_no_wait(archive: Archive) -> None:
     """A claimer passes over what another one has locked, instead of waiting for it."""
