@@ -18,7 +18,7 @@ from core.options import RestoreOptions
 
 # Quality score of the input -> the Gaussian's sigma, as a share of the crop's side; between them linear in its log.
 # Measured on the tuning people: where ID was best and neither noise nor blocks of the input came back.
-_BELIEVED = {0.2: 1 / 32, 0.35: 1 / 48, 0.5: 1 / 85, 0.87: 1 / 183, 1.0: 1 / 256}
+_BELIEVED = {0.2: 1 / 32, 0.35: 1 / 48, 0.5: 1 / 85, 0.7: 1 / 128, 0.85: 1 / 235, 0.93: 1 / 350, 1.0: 1 / 400}
 
 
 def blended(backbone: Backbone, x: Tensor, lq: Tensor, options: RestoreOptions) -> Tensor:
