@@ -23,11 +23,10 @@ def enforce(session: Session, tenant_id: str) -> int:
     """Delete what a tenant's schedule says is over, some of each kind, each with its audit event; return how many."""
     tenant = session.get_one(Tenant, tenant_id)
     _shorten(session, tenant)
-    count = 0
-    for action, row_id in _removed(session, tenant):
+    done = list(_removed(session, tenant))
+    for action, row_id in done:  # only now: the log is locked from its first line on, and who deletes records last
         audit.record(session, tenant_id, "housekeeping", action, row_id, reason="retention")
-        count += 1
-    return count
+    return len(done)
 
 
 def _shorten(session: Session, tenant: Tenant) -> None:
