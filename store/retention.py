@@ -97,17 +97,21 @@ def tidy_tenant(session: Session, tenant_id: str) -> None:
         .where(*old, WebhookDelivery.state != "pending")
         .execution_options(synchronize_session=False)
     )
+    _forget_checkpoints(session, tenant_id)
+    _retire_unused(session, tenant_id)
+
+
+def _forget_checkpoints(session: Session, tenant_id: str) -> None:
+    """Let checkpoints go that nobody went on from; a job that is retried at this moment is locked, and keeps its."""
     left = or_(Job.state == "succeeded", age(Job.finished_at) > CHECKPOINT_SECONDS)
     spent = (Job.tenant_id == tenant_id, Job.state.in_(ENDED), Job.checkpoint_blob.is_not(None), left)
-    for blob in session.scalars(select(Job.checkpoint_blob).where(*spent)).all():
+    found = select(Job.id, Job.checkpoint_blob).where(*spent).with_for_update(key_share=True, skip_locked=True)
+    rows = session.execute(found).all()
+    for _, blob in rows:
         outbox.add(session, tenant_id, "delete_blobs", {"prefix": blob})
-    session.execute(
-        update(Job)
-        .where(*spent)
-        .values(checkpoint_blob=None, checkpoint_step=None)
-        .execution_options(synchronize_session=False)
-    )
-    _retire_unused(session, tenant_id)
+    mine = (Job.tenant_id == tenant_id, Job.id.in_([job_id for job_id, _ in rows]))
+    forgotten = update(Job).where(*mine).values(checkpoint_blob=None, checkpoint_step=None)
+    session.execute(forgotten.execution_options(synchronize_session=False))
 
 
 def _retire_unused(session: Session, tenant_id: str) -> None:

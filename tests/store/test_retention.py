@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from store import ids, ledger, operators, outbox, people, retention, schedules, uploads, workers
+from store import ids, ledger, operators, outbox, people, retention, retries, schedules, uploads, workers
 from store.columns import now
 from store.models import (
     Adapter,
@@ -143,16 +143,60 @@ def test_old_history_is_tidied(archive: Archive) -> None:
         assert session.scalars(select(Worker)).all() == []
 
 
-def test_checkpoints_nobody_went_on_from_go(archive: Archive) -> None:
-    """The checkpoint of a training that ended long ago is deleted."""
+def _failed_long_ago(archive: Archive) -> tuple[str, str]:
+    """Return a tenant's training that failed, with a checkpoint, and was not tried again."""
     tenant = archive.tenant()
     job_id = archive.training(tenant, archive.person(tenant))
     ended = {"state": "failed", "checkpoint_blob": "blob", "finished_at": now(-retention.CHECKPOINT_SECONDS - 1)}
-    _age(archive, tenant, Job, **ended)
+    with archive.of(tenant) as session:
+        session.execute(update(Job).where(Job.id == job_id).values(**ended))
+    return tenant, job_id
+
+
+def test_checkpoints_nobody_went_on_from_go(archive: Archive) -> None:
+    """The checkpoint of a training that ended long ago is deleted."""
+    tenant, job_id = _failed_long_ago(archive)
     with archive.of(tenant) as session:
         retention.tidy_tenant(session, tenant)
     assert archive.job(tenant, job_id).checkpoint_blob is None
     assert ("delete_blobs", {"prefix": "blob"}) in [(errand.kind, errand.payload) for errand in _due(archive)]
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_a_training_retried_meanwhile_keeps_its_checkpoint(archive: Archive) -> None:
+    """A job that is being retried is passed by: no object is deleted that it would go on from."""
+    tenant, job_id = _failed_long_ago(archive)
+    with archive.api.transaction(tenant) as session:
+        retries.retry(session, session.get_one(Job, (tenant, job_id)))
+        with archive.of(tenant) as other:
+            retention.tidy_tenant(other, tenant)
+    assert archive.job(tenant, job_id).checkpoint_blob == "blob"
+    assert [errand for errand in _due(archive) if errand.kind == "delete_blobs"] == []
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_a_checkpoint_on_its_way_out_is_not_gone_on_from(archive: Archive, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A job that is retried once its checkpoint was found to be over waits, and begins without it."""
+    tenant, job_id = _failed_long_ago(archive)
+
+    def retry() -> None:
+        with archive.api.transaction(tenant) as session:
+            retries.retry(session, session.get_one(Job, (tenant, job_id)))
+
+    other, real = Thread(target=retry), outbox.add
+
+    def add(session: Session, tenant_id: str, kind: str, payload: dict[str, Any], *rest: float) -> None:
+        real(session, tenant_id, kind, payload, *rest)
+        if kind == "delete_blobs":
+            other.start()
+            other.join(0.3)  # as far as it comes while nothing is committed
+
+    monkeypatch.setattr(outbox, "add", add)
+    with archive.of(tenant) as session:
+        retention.tidy_tenant(session, tenant)
+    other.join(20)
+    job = archive.job(tenant, job_id)
+    assert (job.state, job.checkpoint_blob, job.checkpoint_step) == ("queued", None, None)
 
 
 def test_a_worker_reports_and_leaves(archive: Archive) -> None:
