@@ -7,6 +7,7 @@ import structlog
 
 from housekeeping.parts import Parts
 from store import closed_sessions, erasure_ledger, queries, retention, schedules
+from store.errors import StorageRefused
 from store.outbox import Errand
 
 log = structlog.get_logger(__name__)
@@ -57,20 +58,32 @@ def enforce_schedule(parts: Parts, tenant_id: str) -> int:
 
 
 def delete_orphans(parts: Parts) -> int:
-    """Delete objects that no row knows, left by processes that died; return how many there were."""
+    """Delete objects that no row knows, whole or half written, left by processes that died; return how many."""
     oldest = datetime.now(UTC) - _YOUNG
+    count = parts.safe.blobs.delete_unfinished(oldest)
+    for tenant_id, names in _old_objects(parts, oldest).items():
+        for start in range(0, len(names), _ASKED_AT_ONCE):
+            with parts.database.transaction(tenant_id, read_only=True) as session:
+                orphans = retention.orphans(session, tenant_id, names[start : start + _ASKED_AT_ONCE])
+            count += sum(_deleted(parts, name) for name in orphans)
+    if count:
+        log.info("orphans_deleted", count=count)
+    return count
+
+
+def _old_objects(parts: Parts, oldest: datetime) -> dict[str, list[str]]:
     by_tenant: dict[str, list[str]] = defaultdict(list)
     for stored in parts.safe.blobs.list(""):
         if stored.modified_at < oldest and not stored.name.startswith(erasure_ledger.FOLDER):
             by_tenant[stored.name.partition("/")[0]].append(stored.name)
-    count = 0
-    for tenant_id, names in by_tenant.items():
-        for start in range(0, len(names), _ASKED_AT_ONCE):
-            with parts.database.transaction(tenant_id, read_only=True) as session:
-                orphans = retention.orphans(session, tenant_id, names[start : start + _ASKED_AT_ONCE])
-            for name in orphans:
-                parts.safe.blobs.delete(name)
-            count += len(orphans)
-    if count:
-        log.info("orphans_deleted", count=count)
-    return count
+    return by_tenant
+
+
+def _deleted(parts: Parts, name: str) -> bool:
+    """Delete an object; return whether that went well: one that stays is no reason for the others to stay."""
+    try:
+        parts.safe.blobs.delete(name)
+    except (OSError, StorageRefused) as error:
+        log.warning("orphan_not_deleted", object=name, error=f"{type(error).__name__}: {error}")
+        return False
+    return True

@@ -21,6 +21,8 @@ log = structlog.get_logger(__name__)
 CHUNK_BYTES = 2**18
 Pieces = Callable[[], Iterable[bytes]]
 """Yields an object's bytes from the beginning, as often as it is called: what fails in passing is tried again."""
+_PARTIAL = ".partial-"
+"""What the name of a file that is being written begins with, and no object's does."""
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*(/[A-Za-z0-9_][A-Za-z0-9_.-]*)*")
 
 
@@ -46,7 +48,10 @@ class Blobs(Protocol):
         """Delete an object; that there is none is fine."""
 
     def list(self, prefix: str) -> Iterator[Stored]:
-        """Yield the objects whose names begin with a prefix."""
+        """Yield the objects whose names begin with a prefix; what is no name of ours is nobody's object."""
+
+    def delete_unfinished(self, before: datetime) -> int:
+        """Delete what writers that died left half written, untouched since a moment; return how much there was."""
 
     def ready(self) -> bool:
         """Whether the place is there."""
@@ -57,11 +62,16 @@ class Blobs(Protocol):
 
 def check_name(name: str) -> str:
     """Return the name; InvalidRequest for one that could lead elsewhere."""
-    if not _NAME.fullmatch(name) or ".." in name or len(name) > 500:
+    if not is_name(name):
         raise InvalidRequest(
             f"got the object name {name[:100]!r}, wanted parts of letters, digits, _ . - between slashes"
         )
     return name
+
+
+def is_name(name: str) -> bool:
+    """Whether an object of ours could have this name: what a system leaves there (.nfs0001, .DS_Store) does not."""
+    return _NAME.fullmatch(name) is not None and ".." not in name and len(name) <= 500
 
 
 class LocalBlobs:
@@ -75,7 +85,7 @@ class LocalBlobs:
         """Write the file; a crash leaves nothing under its name."""
         path = self._path(name)
         try:
-            handle, partial = tempfile.mkstemp(dir=self._folder, prefix=".partial-")
+            handle, partial = tempfile.mkstemp(dir=self._folder, prefix=_PARTIAL)
             try:
                 _write(handle, pieces())
                 _move(Path(partial), path)
@@ -112,11 +122,21 @@ class LocalBlobs:
         folder = self._folder / prefix.rpartition("/")[0] if prefix else self._folder
         for path in sorted(folder.rglob("*")):
             name = path.relative_to(self._folder).as_posix()
-            if not path.is_file() or path.name.startswith(".partial-") or not name.startswith(prefix):
+            if not path.is_file() or not is_name(name) or not name.startswith(prefix):
                 continue
             with suppress(FileNotFoundError):
                 status = path.stat()
                 yield Stored(name, status.st_size, datetime.fromtimestamp(status.st_mtime, UTC))
+
+    def delete_unfinished(self, before: datetime) -> int:
+        """Delete the files that were never given their names."""
+        count = 0
+        for path in self._folder.glob(f"{_PARTIAL}*"):
+            with suppress(FileNotFoundError):  # it has just been given one
+                if path.stat().st_mtime < before.timestamp():
+                    path.unlink()
+                    count += 1
+        return count
 
     def ready(self) -> bool:
         """Whether the folder can be written to."""

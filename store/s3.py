@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from io import BytesIO, RawIOBase
 from typing import Any, BinaryIO, cast
 
@@ -12,7 +13,7 @@ from minio import Minio
 from minio.error import InvalidResponseError, S3Error, ServerError
 from urllib3.exceptions import HTTPError
 
-from store.blobs import CHUNK_BYTES, Pieces, Stored, check_name, missing
+from store.blobs import CHUNK_BYTES, Pieces, Stored, check_name, is_name, missing
 from store.errors import StorageDown, StorageRefused
 
 log = structlog.get_logger(__name__)
@@ -74,7 +75,12 @@ class S3Blobs:
             with attempt, _named(prefix):
                 found = list(self._client.list_objects(self._bucket, prefix=prefix, recursive=True))
         for entry in found:
-            yield Stored(entry.object_name, entry.size, entry.last_modified)
+            if is_name(entry.object_name):
+                yield Stored(entry.object_name, entry.size, entry.last_modified)
+
+    def delete_unfinished(self, before: datetime) -> int:
+        """Delete nothing: parts of an object that never became whole are listed nowhere, and the bucket's rule's."""
+        return 0
 
     def ready(self) -> bool:
         """Whether the bucket is there and may be used."""

@@ -107,6 +107,32 @@ def test_the_place_is_made(s3: S3Server, s3_blobs: S3Blobs) -> None:
         assert s3_blobs.ready()
 
 
+@pytest.mark.parametrize("stray", [".nfs0000000000a1", ".DS_Store", "a b", "ä"])
+def test_what_is_no_name_of_ours_is_not_listed(tmp_path: Path, s3: S3Server, s3_blobs: S3Blobs, stray: str) -> None:
+    """What somebody else has left beside the objects is none of them: whoever deletes all that is listed can."""
+    local = LocalBlobs(tmp_path)
+    for blobs in (local, s3_blobs):
+        _put(blobs, "ten_1/a/one", b"1")
+    (tmp_path / "ten_1/a" / stray).write_bytes(b"x")
+    s3.objects[f"ten_1/a/{stray}"] = s3.objects["ten_1/a/one"]
+    for blobs in (local, s3_blobs):
+        assert [stored.name for stored in blobs.list("ten_1/")] == ["ten_1/a/one"]
+
+
+def test_what_is_being_written_is_not_deleted(tmp_path: Path) -> None:
+    """Of what is half written only that goes which nobody has touched since a moment."""
+    blobs, counts = LocalBlobs(tmp_path), []
+
+    def pieces() -> Iterator[bytes]:
+        yield b"half"
+        counts.append(blobs.delete_unfinished(datetime.now(UTC) - timedelta(hours=1)))
+        yield b"half"
+
+    blobs.put("a/b", pieces, 8)
+    assert _get(blobs, "a/b") == b"halfhalf"
+    assert counts == [0]
+
+
 def test_a_broken_write_leaves_nothing(tmp_path: Path) -> None:
     """A file that was not written to its end is not there, and no part of it either."""
     blobs = LocalBlobs(tmp_path)
