@@ -65,4 +65,6 @@ class _Duty:
             self._do()
         except (SQLAlchemyError, StoreError, OSError) as error:
             log.warning("housekeeping_failed", error=f"{type(error).__name__}: {error}")
+        except Exception:  # nobody starts the caretaker anew in `serve`, and its other duties are to go on
+            log.exception("housekeeping_failed")
         self.due = time.monotonic() + self._seconds

@@ -76,14 +76,18 @@ class _Lane:
 
 def run(parts: Parts, errand: Errand) -> None:
     """Do one errand; one that fails is tried again later, and later still."""
+    seconds = min(2.0**errand.attempts, _LONGEST_SECONDS)
+    about = {"errand_id": errand.id, "kind": errand.kind, "again_in_seconds": seconds}
     try:
         if _KINDS[errand.kind](parts, errand) is False:
             return
         with parts.database.transaction(None) as session:
             outbox.done(session, errand.id)
     except (StoreError, SQLAlchemyError, OSError) as error:
-        seconds = min(2.0**errand.attempts, _LONGEST_SECONDS)
-        log.warning("errand_failed", errand_id=errand.id, kind=errand.kind, again_in_seconds=seconds, error=str(error))
+        log.warning("errand_failed", **about, error=str(error))
+        _put_off(parts, errand, seconds)
+    except Exception:  # of what nobody has thought of the log is to know: nobody asks for what a thread returned
+        log.exception("errand_failed", **about)
         _put_off(parts, errand, seconds)
 
 

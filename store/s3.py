@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from io import BytesIO, RawIOBase
 from typing import Any, BinaryIO, cast
+from xml.etree.ElementTree import ParseError
 
 import stamina
 import structlog
@@ -22,6 +23,8 @@ _PART_BYTES = 5 * 2**20  # the least that S3 takes as a part of an object
 _ABSENT = frozenset({"NoSuchKey", "NoSuchObject"})
 _REFUSED = frozenset({"AccessDenied", "InvalidAccessKeyId", "NoSuchBucket", "SignatureDoesNotMatch"})
 _PASSING = (HTTPError, InvalidResponseError, ServerError, OSError)
+_UNREADABLE = (ParseError, ValueError)
+"""What the client says of an answer that is none of S3's, such as a page of whatever stands in front of the store."""
 
 
 class S3Blobs:
@@ -86,7 +89,7 @@ class S3Blobs:
         """Whether the bucket is there and may be used."""
         try:
             return bool(self._client.bucket_exists(self._bucket))
-        except (S3Error, *_PASSING):
+        except (S3Error, *_PASSING, *_UNREADABLE):
             return False
 
     def prepare(self) -> None:
@@ -150,4 +153,8 @@ def _named(name: str) -> Iterator[None]:
     except _PASSING as error:
         log.warning("storage_failed", object=name, error=type(error).__name__)
         detail = f"got no answer from the object store ({type(error).__name__}), wanted one; look at the store"
+        raise StorageDown(detail) from error
+    except _UNREADABLE as error:
+        log.warning("storage_failed", object=name, error=f"{type(error).__name__}: {error}")
+        detail = f"got an answer that is no object store's ({type(error).__name__}), wanted one of S3; look at it"
         raise StorageDown(detail) from error

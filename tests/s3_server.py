@@ -44,6 +44,7 @@ class S3Server:
     cut: bool = False  # whether answers end half way
     cuts: int = 0  # how many of the next ones do, apart from that
     full: bool = False  # whether there is no room for another object
+    page: bytes = b""  # what stands in for every answer, as if from something in front of the store
     delay_seconds: float = 0.0  # before each answer
     has_bucket: bool = True  # or it is yet to be made
 
@@ -85,7 +86,9 @@ class _Handler(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         wrong = self._wrong(body)
         time.sleep(self.s3.delay_seconds)
-        if self.s3.failures > 0:
+        if self.s3.page:
+            self._send(200, self.s3.page)
+        elif self.s3.failures > 0:
             self.s3.failures -= 1
             self._error(503, "SlowDown")
         elif wrong is not None:

@@ -6,12 +6,13 @@ from typing import Any
 
 import pytest
 from sqlalchemy import select, update
+from structlog.testing import capture_logs
 
 from housekeeping import outbox as errands
 from housekeeping import retention
 from housekeeping.loop import Caretaker, Rhythm
 from store import ledger, models, operators, outbox, people, receipts, workers
-from store.columns import now
+from store.columns import age, now
 from store.errors import StorageDown
 from tests.housekeeping.conftest import Caretaking
 from tests.worker.house import House
@@ -109,20 +110,27 @@ def test_tidying(house: House, caretaking: Caretaking) -> None:
     retention.tidy(caretaking.parts)
 
 
-def test_an_errand_that_fails_is_put_off(house: House, caretaking: Caretaking, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What fails is tried again later, and holds up no other errand."""
+@pytest.mark.parametrize("error", [StorageDown("got no answer, wanted one"), KeyError("nobody thought of this")])
+def test_an_errand_that_fails_is_put_off(
+    house: House, caretaking: Caretaking, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    """What fails, foreseen or not, is logged and tried again soon, and holds up no other errand."""
     tried: list[str] = []
 
     def fail(_parts: Any, errand: outbox.Errand) -> None:
         tried.append(errand.id)
-        raise StorageDown("got no answer, wanted one")
+        raise error
 
     monkeypatch.setattr(errands, "_KINDS", {**errands._KINDS, "delete_blobs": fail})
     with house.desk.transaction(house.tenant_id) as session:
         outbox.add(session, house.tenant_id, "delete_blobs", {"prefix": "x/y"})
     erasure_id = house.erase(house.identity())
-    caretaking.errands_done()
+    with capture_logs() as logs:
+        caretaking.errands_done()
+    assert [entry["kind"] for entry in logs if entry["event"] == "errand_failed"] == ["delete_blobs"]
     assert len(tried) == 1
+    with caretaking.parts.database.transaction(None) as session:
+        assert session.scalars(select(age(models.OutboxEvent.available_at))).one() > -10
     assert house.row(models.Erasure, erasure_id).state == "completed"
     monkeypatch.undo()
     caretaking.hurry()

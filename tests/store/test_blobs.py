@@ -181,6 +181,15 @@ def test_a_store_that_stumbles_is_tried_again(s3: S3Server, s3_blobs: S3Blobs) -
         _get(s3_blobs, "a")
 
 
+@pytest.mark.parametrize("page", [b"<html>Back in a minute.<br></html>", b"<html><body>Sign in</body></html>"])
+def test_a_page_is_no_empty_listing(s3: S3Server, s3_blobs: S3Blobs, page: bytes) -> None:
+    """What something in front of the store answers in its place is an error of ours, not a store without objects."""
+    _put(s3_blobs, "a", b"x")
+    s3.page = page
+    with pytest.raises(StorageDown, match="no object store's"):
+        list(s3_blobs.list(""))
+
+
 def test_an_answer_that_breaks_off_is_no_object(s3: S3Server, s3_blobs: S3Blobs) -> None:
     """Half an object is never taken for one."""
     _put(s3_blobs, "a", os.urandom(1000))
