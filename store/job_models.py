@@ -6,7 +6,7 @@ These, and no others, the ledger's database role sees of all tenants.
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ForeignKey, Index, UniqueConstraint
+from sqlalchemy import ForeignKey, Index, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from store.columns import Base, Instant, Owned, now, one
@@ -17,9 +17,12 @@ LIVE = ("queued", "running", "canceling")
 HELD = ("running", "canceling")
 ENDED = ("succeeded", "failed", "canceled", "expired")
 LANES = ("assess", "restore", "train")
-"""The kinds of jobs; the earlier go first."""
+"""The kinds of jobs; the earlier go first, while no other is starved."""
 BATCHED = ("assess", "restore")
 """Those of which a worker takes several at once."""
+
+_TRAININGS: dict[str, Any] = {"sqlite_where": text("kind = 'train'"), "postgresql_where": text("kind = 'train'")}
+"""Each claim asks whether a training has just ended: of all other jobs that index holds none."""
 
 
 class TenantShare(Base):
@@ -35,12 +38,14 @@ class TenantShare(Base):
 
 
 class TenantLane(Base):
-    """How far a tenant's virtual time is in one lane."""
+    """How far a tenant's virtual time is in one lane, and when a job of it last began: each claim writes both."""
 
     __tablename__ = "tenant_lanes"
+    __table_args__ = (Index(None, "kind", "served_at"),)
     tenant_id: Mapped[str] = mapped_column(ForeignKey("tenants.id"), primary_key=True)
     kind: Mapped[str] = mapped_column(primary_key=True)
     virtual_time: Mapped[float] = mapped_column(default=0.0)
+    served_at: Mapped[datetime | None] = mapped_column(Instant)
 
 
 class Job(Owned):
@@ -57,6 +62,7 @@ class Job(Owned):
         Index(None, "kind", "virtual_start"),
         Index(None, "tenant_id", "identity_id"),
         Index(None, "tenant_id", "kind"),
+        Index("ix_jobs_trained", "finished_at", **_TRAININGS),
     )
     prefix = "job"
     kind: Mapped[str]

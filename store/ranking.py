@@ -1,5 +1,8 @@
 """Which job is next: lanes first, then weighted fair shares (start-time fair queueing), then who came first.
 
+A lane that is starved gets turns: where one of its jobs has waited for a minute, it goes before the others once in five
+seconds, so that a flood in one lane drowns no other. For trainings, nobody must be in training, or have been just now.
+
 A job's virtual start is its tenant's virtual time in the lane, or the lane's own when the job was queued, if that is
 later: who was idle has saved nothing up. A claim moves the tenant's virtual time on by 1 / weight.
 """
@@ -15,6 +18,7 @@ from sqlalchemy import (
     ColumnElement,
     Integer,
     Select,
+    Subquery,
     Table,
     Update,
     and_,
@@ -23,6 +27,7 @@ from sqlalchemy import (
     exists,
     func,
     literal,
+    literal_column,
     null,
     or_,
     select,
@@ -42,7 +47,9 @@ from store.columns import age, now
 from store.job_models import BATCHED, HELD, LANES, Job, TenantLane, TenantShare
 
 PATIENCE_SECONDS = 60.0
-"""How long a training waits behind other jobs while nobody is being trained."""
+"""How long a job waits behind other lanes before its own gets turns; trainings leave as much between each other."""
+TURN_SECONDS = 5.0
+"""How often a starved lane has a turn."""
 LOOK_AHEAD = (4, 64)
 """How many of each tenant's waiting jobs are looked at, so that a long queue costs no more than a short one: the fewer
 tenants wait, the more."""
@@ -52,6 +59,7 @@ AMONG = 128
 """Among how many of the first jobs, and tenants, one is looked for that nobody else is just claiming."""
 WARM_AHEAD = 4.0
 """By how many of its tenant's jobs one with a warm adapter may go early: bounded, so that nobody starves."""
+_FOR_EVER_SECONDS = 1e9
 
 
 class lane_clock(FunctionElement[float]):
@@ -135,7 +143,7 @@ def _charging() -> Update:
     return (
         update(lane)
         .where(lane.c.tenant_id == bindparam("whose"), lane.c.kind == bindparam("lane"))
-        .values(virtual_time=later + count / weight)
+        .values(virtual_time=later + count / weight, served_at=now())
     )
 
 
@@ -159,32 +167,10 @@ def _candidates() -> Select[Any]:
     turn = func.row_number().over(partition_by=[Job.tenant_id, Job.kind], order_by=[Job.queued_at, Job.id])
     columns = (Job.tenant_id, Job.id, Job.kind, Job.batch_key, Job.queued_at, Job.warm_key)
     return (
-        select(
-            *columns,
-            lane.base,
-            lane.weight,
-            lane.room,
-            turn.label("turn"),
-            _place(Job.kind, Job.queued_at).label("place"),
-        )
+        select(*columns, lane.base, lane.weight, lane.room, lane.place, turn.label("turn"))
         .where(Job.tenant_id == lane.tenant_id, Job.kind == lane.kind)
         .where(startable(), Job.queued_at <= lane.last)
     )
-
-
-def _place(kind: Any, queued_at: Any) -> ColumnElement[int]:
-    """Return which lane goes first."""
-    return case((_impatient(kind, queued_at), -1), *((kind == lane, place) for place, lane in enumerate(LANES)))
-
-
-def _impatient(kind: Any, queued_at: Any) -> ColumnElement[bool]:
-    """What lets a training go before everything else: it has waited for long, and nobody is being trained.
-
-    Once it runs it lets the others past, so that neither starves however many of the other kind there are.
-    """
-    other = aliased(Job)
-    training = exists().where(other.kind == "train", other.state.in_(HELD))
-    return and_(kind == "train", age(queued_at) > PATIENCE_SECONDS, ~training)
 
 
 def _windows() -> CTE:
@@ -204,19 +190,70 @@ def _within(most: ColumnElement[int]) -> ColumnElement[int]:
 
 def _lanes() -> CTE:
     """Return the tenants' lanes that come first by what their own first job has: a few, however many tenants wait."""
+    waiting = _waiting()
+    starved, lane = _starved(waiting), waiting.c
+    place = func.coalesce(starved.c.place, case({kind: n for n, kind in enumerate(LANES)}, value=lane.kind))
+    start = lane.base - _ahead(lane.warm_key) / lane.weight
+    return (
+        select(lane.tenant_id, lane.kind, lane.base, lane.weight, lane.room, place.label("place"))
+        .outerjoin_from(waiting, starved, starved.c.kind == lane.kind)
+        .order_by(place, start, lane.queued_at, lane.tenant_id)
+        .limit(AMONG)
+        .cte("lanes")
+        .prefix_with("MATERIALIZED")
+    )
+
+
+def _starved(waiting: CTE) -> CTE:
+    """Return the lanes that are due a turn, and their places before all others: who had none for longest goes first.
+
+    The lane that had the last turn of all is never among them, however long ago that is on a slow worker.
+    """
+    idle = _idle()
+    lane, oldest = idle.c, func.max(age(waiting.c.queued_at))
+    impatient = select(waiting.c.kind).group_by(waiting.c.kind).having(oldest > PATIENCE_SECONDS)
+    overtaken = lane.seconds > select(func.min(lane.seconds)).scalar_subquery()
+    return (
+        select(lane.kind, (-func.row_number().over(order_by=lane.seconds)).label("place"))
+        .where(lane.kind.in_(impatient), lane.seconds > TURN_SECONDS, overtaken)
+        .where(or_(lane.kind != "train", ~_training()))
+        .cte("starved")
+        .prefix_with("MATERIALIZED")
+    )
+
+
+def _idle() -> CTE:
+    """Return for how many seconds no job of each lane has begun."""
+    kinds = _kinds()
+    last = select(func.max(TenantLane.served_at)).where(TenantLane.kind == kinds.c.kind).correlate(kinds)
+    seconds = func.coalesce(age(last.scalar_subquery()), _FOR_EVER_SECONDS)
+    return select(kinds.c.kind, seconds.label("seconds")).cte("idle").prefix_with("MATERIALIZED")
+
+
+def _training() -> ColumnElement[bool]:
+    """Whether somebody is being trained, or was just now: so trainings let the others past in between."""
+    held, ended = aliased(Job), aliased(Job)
+    # A training that was canceled while it waited has no worker, and held nobody up.
+    just_now = and_(ended.finished_at > now(-PATIENCE_SECONDS), ended.worker_id.is_not(None))
+    return or_(
+        exists().where(held.kind == "train", held.state.in_(HELD)),
+        exists().where(ended.kind == literal_column("'train'"), just_now),  # spelled out, as in the index over these
+    )
+
+
+def _waiting() -> CTE:
+    """Return the tenants' lanes that have a job which may start, and may have another one running."""
     head, busy = _heads().c, _running()
     base = case((TenantLane.virtual_time > head.virtual_floor, TenantLane.virtual_time), else_=head.virtual_floor)
     room = TenantShare.max_running_jobs - func.coalesce(busy.c.count, 0)
-    start = base - _ahead(head.warm_key) / TenantShare.weight
+    first = (head.tenant_id, head.kind, head.queued_at, head.warm_key)
     return (
-        select(head.tenant_id, head.kind, base.label("base"), TenantShare.weight, room.label("room"))
+        select(*first, base.label("base"), TenantShare.weight, room.label("room"))
         .join(TenantShare, TenantShare.tenant_id == head.tenant_id)
         .join(TenantLane, and_(TenantLane.tenant_id == head.tenant_id, TenantLane.kind == head.kind))
         .outerjoin(busy, busy.c.tenant_id == head.tenant_id)
         .where(TenantShare.suspended.is_(False), or_(TenantShare.max_running_jobs.is_(None), room > 0))
-        .order_by(_place(head.kind, head.queued_at), start, head.queued_at, head.tenant_id)
-        .limit(AMONG)
-        .cte("lanes")
+        .cte("waiting")
         .prefix_with("MATERIALIZED")
     )
 
@@ -226,7 +263,7 @@ _HEAD = (Job.tenant_id, Job.queued_at, Job.virtual_floor, Job.warm_key)
 
 def _heads() -> CTE:
     """Return each lane's first job that may start, by leaps along an index: who has nothing waiting costs nothing."""
-    kinds = union_all(*(select(literal(kind).label("kind")) for kind in LANES)).subquery("kinds")
+    kinds = _kinds()
     wanted_kinds: BindParameter[Any] = bindparam("wanted_kinds", expanding=True)
     least = _first(kinds.c.kind).correlate(kinds).scalar_subquery().label("next_id")
     nothing = (cast_to(null(), column.type).label(column.key) for column in _HEAD)
@@ -236,6 +273,10 @@ def _heads() -> CTE:
     later = _first(heads.c.kind, here.tenant_id).correlate(heads, here).scalar_subquery()
     columns = (getattr(here, column.key) for column in _HEAD)
     return heads.union_all(select(heads.c.kind, later, *columns).join(here, here.id == heads.c.next_id))
+
+
+def _kinds() -> Subquery:
+    return union_all(*(select(literal(kind).label("kind")) for kind in LANES)).subquery("kinds")
 
 
 def _first(kind: Any, after: Any = None) -> Select[Any]:

@@ -30,6 +30,13 @@ def _tables(url: str) -> set[str]:
     return names
 
 
+def _columns(url: str, table: str) -> set[str]:
+    engine = create_engine(url, poolclass=NullPool)
+    names = {str(column["name"]) for column in inspect(engine).get_columns(table)}
+    engine.dispose()
+    return names
+
+
 def test_up_matches_the_models_and_down_leaves_nothing(empty_url: str) -> None:
     """After an upgrade the tables are the models'; after a downgrade there is none; both can be repeated."""
     schema.upgrade(empty_url)
@@ -42,18 +49,19 @@ def test_up_matches_the_models_and_down_leaves_nothing(empty_url: str) -> None:
 
 def test_a_step_from_the_version_before(empty_url: str) -> None:
     """A database of the version before takes the last step, with what is in it, and could take it back."""
-    schema.upgrade(empty_url, "0004")
+    schema.upgrade(empty_url, "0005")
     engine = create_engine(empty_url, poolclass=NullPool)
     with engine.begin() as connection:
         connection.execute(text("INSERT INTO tenants (id, name, created_at) VALUES ('ten_1', 'one', '2026-01-01')"))
+        connection.execute(text("INSERT INTO tenant_lanes (tenant_id, kind, virtual_time) VALUES ('ten_1', 'train', 7)"))
     schema.upgrade(empty_url)
     command.check(schema.config(empty_url))
     with engine.connect() as connection:
-        assert connection.scalar(text("SELECT name FROM tenants")) == "one"
-        assert connection.scalar(text("SELECT count(*) FROM closed_sessions")) == 0
+        lane = connection.execute(text("SELECT tenant_id, virtual_time, served_at FROM tenant_lanes")).one()
+        assert tuple(lane) == ("ten_1", 7, None)
     engine.dispose()
-    schema.downgrade(empty_url, "0004")
-    assert "closed_sessions" not in _tables(empty_url)
+    schema.downgrade(empty_url, "0005")
+    assert "served_at" not in _columns(empty_url, "tenant_lanes")
 
 
 def test_a_database_says_what_it_lacks(empty_url: str) -> None:
