@@ -177,7 +177,7 @@ def _windows() -> CTE:
     """Return until when each of the first lanes' jobs are looked at: far in the future where there are few."""
     lanes = _lanes()
     job = aliased(Job)
-    waiting = and_(job.tenant_id == lanes.c.tenant_id, job.kind == lanes.c.kind, job.state == "queued")
+    waiting = and_(job.tenant_id == lanes.c.tenant_id, job.kind == lanes.c.kind, startable(job))
     most = RANKED // select(func.count()).select_from(lanes).scalar_subquery()
     last = select(job.queued_at).where(waiting).order_by(job.queued_at).offset(_within(most)).limit(1)
     until = func.coalesce(last.correlate(lanes).scalar_subquery(), now(86_400.0))

@@ -4,9 +4,10 @@ from collections import Counter
 from collections.abc import Mapping
 from statistics import median
 
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from store import models, operators, ranking
+from store.columns import now
 from tests.store.archive import Archive
 
 BATCH = 8  # restorations that one worker runs at once
@@ -29,12 +30,12 @@ def _waits(archive: Archive, calm: Mapping[str, str]) -> list[int]:
     """Return how many batches began after a job was queued until its own did; each tenant sends one now and then."""
     queued: dict[str, int] = {}
     waits = []
-    for now in range(ROUNDS):
+    for batch in range(ROUNDS):
         for place, (tenant_id, preset) in enumerate(calm.items()):
-            if now % 3 == place and now < ROUNDS - 6:
-                queued[_queue(archive, tenant_id, 1, preset)[0]] = now
+            if batch % 3 == place and batch < ROUNDS - 6:
+                queued[_queue(archive, tenant_id, 1, preset)[0]] = batch
         started = {claim.lease.job_id for claim in archive.claim("restore", limit=BATCH)}
-        waits += [now - queued.pop(job_id) for job_id in started & queued.keys()]
+        waits += [batch - queued.pop(job_id) for job_id in started & queued.keys()]
     assert not queued, "everything had its turn"
     return waits
 
@@ -49,6 +50,16 @@ def test_a_flood_costs_the_others_one_batch_at_most(archive: Archive) -> None:
     assert len(flooded) == len(quiet) >= 16
     assert median(flooded) <= median(quiet) + 1
     assert max(flooded) <= max(quiet) + 2
+
+
+def test_late_jobs_hide_none_behind_them(archive: Archive) -> None:
+    """However many jobs are past their deadline and not swept yet, what a tenant queued after them is found."""
+    tenant = archive.tenant()
+    _queue(archive, tenant, ranking.LOOK_AHEAD[1] + 6)
+    with archive.of(None) as session:
+        session.execute(update(models.Job).values(deadline_at=now(-1.0)))
+    behind = _queue(archive, tenant, 1)
+    assert [claim.lease.job_id for claim in archive.claim("restore")] == behind
 
 
 def test_shares_follow_weights_in_batches(archive: Archive) -> None:

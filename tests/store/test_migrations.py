@@ -53,12 +53,13 @@ def test_a_step_from_the_version_before(empty_url: str) -> None:
     engine = create_engine(empty_url, poolclass=NullPool)
     with engine.begin() as connection:
         connection.execute(text("INSERT INTO tenants (id, name, created_at) VALUES ('ten_1', 'one', '2026-01-01')"))
-        connection.execute(text("INSERT INTO tenant_lanes (tenant_id, kind, virtual_time) VALUES ('ten_1', 'train', 7)"))
+        lane = "INSERT INTO tenant_lanes (tenant_id, kind, virtual_time) VALUES ('ten_1', 'train', 7)"
+        connection.execute(text(lane))
     schema.upgrade(empty_url)
     command.check(schema.config(empty_url))
     with engine.connect() as connection:
-        lane = connection.execute(text("SELECT tenant_id, virtual_time, served_at FROM tenant_lanes")).one()
-        assert tuple(lane) == ("ten_1", 7, None)
+        kept = connection.execute(text("SELECT tenant_id, virtual_time, served_at FROM tenant_lanes")).one()
+        assert tuple(kept) == ("ten_1", 7, None)
     engine.dispose()
     schema.downgrade(empty_url, "0005")
     assert "served_at" not in _columns(empty_url, "tenant_lanes")
