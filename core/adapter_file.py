@@ -5,7 +5,6 @@ would have written: same keys, shapes and dtypes, finite, made on the same UNet 
 """
 
 import json
-import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -26,6 +25,8 @@ FORMAT = "idprefer-adapter-1"
 _MAX_BYTES = 128 << 20  # every attention layer of SDXL at rank 16 takes 44 MiB
 _MAX_HEADER_BYTES = 1 << 20  # every attention layer of SDXL has a quarter of that to say
 _MAX_REFERENCES = 64
+_TYPES = {"F16", "F32"}  # safetensors knows more than torch does
+_COSINE, _UNIT = 1.01, 1e-3  # the largest that rounding leaves, and how far a unit vector's length may be off
 _METADATA = {"bundle", "base_digest", "recognizers", "options", "quality_report", "training"}
 
 
@@ -59,7 +60,9 @@ def read_adapter(path: Path, backbone: Backbone) -> Adapter:
 def unpack_adapter(data: bytes, backbone: Backbone) -> Adapter:
     """Return the adapter that bytes hold, once all of it is checked against the bundle it is to serve."""
     _check_size(len(data))
-    metadata = _metadata(_header(data))
+    header = _header(data)
+    metadata = _metadata(header)
+    _check_types(header)
     try:
         tensors = load(data)
     except SafetensorError as error:
@@ -114,6 +117,12 @@ def _header(data: bytes) -> dict[str, Any]:
     return header
 
 
+def _check_types(header: Mapping[str, Any]) -> None:
+    for name, entry in header.items():
+        if name != "__metadata__" and not (isinstance(entry, dict) and entry.get("dtype") in _TYPES):
+            raise DamagedAdapter(f"got {name[:80]!r} of another type than an adapter's, wanted F16 or F32")
+
+
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """Return a JSON object; one that has a key twice could mean one thing to us and another to safetensors."""
     found = dict(pairs)
@@ -157,7 +166,7 @@ def _is_training(training: object) -> bool:
     if not isinstance(training, dict) or set(training) != {"steps", "kept_step", "held_out_identity"}:
         return False
     identity = training["held_out_identity"]
-    return identity is None or (type(identity) in (int, float) and math.isfinite(identity))
+    return identity is None or (type(identity) in (int, float) and abs(identity) <= _COSINE)  # nan is in no range
 
 
 def _is_report(report: object) -> bool:
@@ -180,6 +189,10 @@ def _check_tensors(tensors: Mapping[str, Tensor], metadata: Mapping[str, Any], b
             raise DamagedAdapter(f"got {name} as {got.dtype} {tuple(got.shape)}, wanted {dtype} {shape}")
         if not torch.isfinite(got).all():
             raise DamagedAdapter(f"got {name} with numbers that are not finite; wanted an adapter as it was trained")
+    for name in ("references.first", "references.second"):
+        lengths = tensors[name].double().norm(dim=-1)
+        if tensors[name].shape[-1] and (lengths - 1).abs().max() > _UNIT:
+            raise DamagedAdapter(f"got {name} with embeddings that are not of unit length; wanted them as they were")
 
 
 def _options(metadata: Mapping[str, Any]) -> TrainOptions:

@@ -273,6 +273,8 @@ class _Graph:
         if node is None:
             raise UnknownGraph(f"{self._name} folds some of its batch norms; wanted all of them or none")
         names = ["weight", "bias", "running_mean", "running_var"]
+        if isinstance(module, nn.Conv2d) and module.bias is not None:
+            module.bias.zero_()  # a convolution without one in a graph whose norms are folded
         if isinstance(module, nn.modules.batchnorm._BatchNorm):
             module.eps = next((float(a.f) for a in node.attribute if a.name == "epsilon"), 1e-5)
         for name, source in zip(names, node.input[1:], strict=False):

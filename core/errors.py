@@ -87,6 +87,12 @@ class UnknownGraph(PreferError):
     code = "unknown_graph"
 
 
+class NotFinite(PreferError, FloatingPointError):
+    """Numbers came out that are none: a training diverged, or an adapter makes the networks overflow."""
+
+    code = "not_finite"
+
+
 class Interrupted(PreferError):
     """The work was stopped on request; what was done so far can be resumed from `state`, where there is one."""
 

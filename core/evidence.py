@@ -4,6 +4,7 @@ The similarities come from a second recognizer that took part neither in trainin
 is talked into by guidance does not count.
 """
 
+import math
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -58,6 +59,8 @@ def complaint(evidence: Evidence) -> str | None:
     """Return what speaks against a result that was to be a person's, or None."""
     if evidence.tier == "base":
         return None
+    if not math.isfinite(evidence.consistency_db):
+        return f"the {evidence.tier} result has numbers that are not finite, unlike the input"
     before, after = evidence.similarity_before, evidence.similarity_after
     if before is not None and after is not None and after < before - _WORSE:
         return f"the {evidence.tier} result was less like the references than the input ({after:.2f} < {before:.2f})"
@@ -85,7 +88,9 @@ def decided(ours: Evidence, base: Evidence) -> Evidence:
 
 
 def _standing(evidence: Evidence) -> float:
-    """Return how good a result is: its likeness, less what contradicts the input."""
+    """Return how good a result is: its likeness, less what contradicts the input; what is no picture is worst."""
+    if not math.isfinite(evidence.consistency_db):
+        return -math.inf
     similarity = 0.0 if evidence.similarity_after is None else evidence.similarity_after
     return similarity + _COST_OF_DB * min(0.0, evidence.consistency_db - _CONSISTENT_DB)
 
@@ -94,7 +99,7 @@ def _ruined(evidence: Evidence) -> bool:
     """Say whether a result is clearly worse than the input was."""
     before, after = evidence.similarity_before, evidence.similarity_after
     lost = before is not None and after is not None and after < before - _RUINED
-    return lost or evidence.consistency_db < _CONTRADICTED_DB
+    return lost or not evidence.consistency_db >= _CONTRADICTED_DB  # nor is what is no number
 
 
 def _rounded(value: Any) -> Any:

@@ -116,6 +116,13 @@ class Attached:
         for path, layer in self._layers.items():
             _replace(self._unet, path, layer.base_layer)
 
+    def let_go(self) -> None:
+        """Forget the layers: each holds a hook that holds this, so that else they would wait for a garbage collection.
+
+        A person who was erased must not linger in memory until then.
+        """
+        self._layers.clear()
+
     def _hand_over(self, _layer: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Hand the choice to a PEFT layer: diffusers would drop it on the way."""
         assert self._chosen is not None, "select() comes before the first UNet call"
@@ -140,6 +147,7 @@ def inserted(unet: UNet2DConditionModel, loras: Mapping[str, Mapping[str, Tensor
         yield handle
     finally:
         handle.remove()
+        handle.let_go()
 
 
 def _add(unet: nn.Module, layers: dict[str, LoraLinear], name: str, lora: Mapping[str, Tensor]) -> None:

@@ -48,8 +48,10 @@ def sample(
     """
     if len(lq) != len(conditions):
         raise ValueError(f"got {len(lq)} faces and {len(conditions)} conditions, wanted one for each face")
-    # 1. a scheduler of our own: the bundle's is shared
-    scheduler = DDIMScheduler.from_config(backbone.scheduler.config, prediction_type="epsilon")
+    # 1. a scheduler of our own: the bundle's is shared, and may space its steps so that few begin far too low
+    scheduler = DDIMScheduler.from_config(
+        backbone.scheduler.config, prediction_type="epsilon", timestep_spacing="trailing"
+    )
     scheduler.set_timesteps(options.schedule_steps)
     scheduler.timesteps = scheduler.timesteps[-options.steps :]
     lq = lq.to(backbone.device, backbone.dtype)

@@ -62,8 +62,10 @@ def settled(options: TrainOptions, backbone: Backbone) -> TrainOptions:
 
 
 def fingerprint(backbone: Backbone, references: Sequence[Reference], options: TrainOptions) -> str:
-    """Return a SHA-256 over all that decides how a training goes."""
-    chosen = json.dumps(settled(options, backbone).as_dict(), sort_keys=True)
+    """Return a SHA-256 over all that decides how a training goes; how often it is kept does not."""
+    decisive = settled(options, backbone).as_dict()
+    del decisive["checkpoint_every"]
+    chosen = json.dumps(decisive, sort_keys=True)
     digest = hashlib.sha256(f"{backbone.digest} {chosen}".encode())
     for reference in references:
         digest.update(reference.crop.detach().cpu().float().contiguous().numpy().tobytes())

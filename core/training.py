@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from core import checkpoint
 from core.backbone import Backbone
 from core.control import embedded_hints
-from core.errors import Interrupted
+from core.errors import Interrupted, NotFinite
 from core.frozen_weights import FrozenWeights
 from core.held_out import embedded_latents, held_out_batch, held_out_identity
 from core.injector import Adapter, Attached, inserted, new_lora
@@ -146,7 +146,7 @@ class _Training:
         return tired or self.step >= self._options.steps
 
     def advance(self, lora: Attached) -> TrainProgress:
-        """Do one step; FloatingPointError where the loss is no longer a number."""
+        """Do one step; NotFinite where the loss or its gradient is no longer a number."""
         generator = torch.Generator().manual_seed(self._options.seed * 1_000_003 + self.step)
         for group in self._optimizer.param_groups:
             group["lr"] = group["peak"] * self._schedule()
@@ -155,17 +155,23 @@ class _Training:
         with self._frozen.cast() if self._half_pays else nullcontext():
             terms = self._losses(lora, generator)
             loss = torch.stack([weights[name] * term for name, term in terms.items()]).sum()
-            if not torch.isfinite(loss):
-                raise FloatingPointError(f"the loss of step {self.step} is {loss.item()}, wanted a finite number")
+            self._require_finite("loss", loss)
             self._optimizer.zero_grad(set_to_none=True)
             loss.backward()
-        nn.utils.clip_grad_norm_(self._parameters.values(), _GRADIENT_NORM)
+        self._require_finite("gradient", nn.utils.clip_grad_norm_(self._parameters.values(), _GRADIENT_NORM))
         self._optimizer.step()
         self.step += 1
         if self._judged is not None and (self.step % options.evaluate_every == 0 or self.step == options.steps):
             self._evaluate(lora, self._judged)
         parts = {name: float(term.detach()) for name, term in terms.items()}
         return TrainProgress(self.step, options.steps, float(loss.detach()), parts, self._last_identity)
+
+    def _require_finite(self, what: str, value: Tensor) -> None:
+        if not torch.isfinite(value):
+            raise NotFinite(
+                f"the {what} of step {self.step} is {value.item()}, wanted a finite number; start again with another "
+                "seed or a lower learning rate"
+            )
 
     def state(self) -> TrainState:
         """Return everything needed to go on from here."""

@@ -20,6 +20,8 @@ _DIMENSIONS = 8  # adapters have two or four
 _ENTRY = {"dtype", "shape", "data_offsets"}
 _PLAIN = (str, int, float, bool, type(None))  # values of options
 _TYPES = {"F16": ("<f2", 2), "F32": ("<f4", 4)}  # as numpy names them, and their bytes
+_DIGITS = 20  # of a whole number
+_UNIT = 1e-3  # how far the length of a reference's embedding may be from 1
 _PARTS = ("lora.", "prompt.", "identity.", "references.")
 
 
@@ -76,7 +78,7 @@ def _split(data: bytes) -> tuple[dict[str, Any], memoryview]:
 
 def _strict(text: str) -> Any:
     """Return parsed JSON; ValueError for what one parser reads and the next one does not."""
-    return json.loads(text, object_pairs_hook=_once, parse_constant=_no_constant)
+    return json.loads(text, object_pairs_hook=_once, parse_constant=_no_constant, parse_int=_small)
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -85,6 +87,13 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(found) < len(pairs):
         raise DamagedAdapter("got an adapter that has a key twice, wanted each once; export it anew")
     return found
+
+
+def _small(digits: str) -> int:
+    """Return a whole number that a float can hold; ValueError for a larger one."""
+    if len(digits) > _DIGITS:
+        raise ValueError(digits[:_DIGITS])
+    return int(digits)
 
 
 def _no_constant(constant: str) -> None:
@@ -127,6 +136,20 @@ def _check_numbers(name: str, entry: dict[str, Any], body: memoryview) -> None:
         raise DamagedAdapter(f"got {stop - start} bytes for {name[:80]!r}, wanted as many as fit its shape")
     if not _finite(body[start:stop], name_of_type):
         raise DamagedAdapter(f"got {name[:80]!r} with numbers that are not finite; wanted an adapter as it was trained")
+    if name.startswith("references.") and not _are_unit(body[start:stop], name_of_type, shape):
+        raise DamagedAdapter(f"got {name[:80]!r} with embeddings that are not of unit length; wanted them as they were")
+
+
+def _are_unit(numbers: memoryview, name_of_type: str, shape: list[int]) -> bool:
+    """Say whether embeddings (n, D) are of unit length, as whatever is compared with them relies on; D may be 0."""
+    import numpy as np
+
+    if len(shape) != 2:
+        return False
+    if shape[1] == 0:
+        return True
+    rows = np.frombuffer(numbers, name_of_type).reshape(shape).astype(np.float64)
+    return bool((np.abs(np.linalg.norm(rows, axis=-1) - 1) <= _UNIT).all())
 
 
 def _is_side(side: Any) -> bool:

@@ -1,6 +1,7 @@
 """Restorations of any tenants as one batch, in which what befalls one leaves the others unharmed."""
 
 import math
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
@@ -8,7 +9,7 @@ from itertools import groupby
 import torch
 
 from core.backbone import Backbone
-from core.errors import Interrupted
+from core.errors import Interrupted, NotFinite
 from core.options import RestoreOptions
 from core.restoration import PreparedFace, RestoredFace, restore_faces
 from worker.memory import named_out_of_memory
@@ -38,17 +39,21 @@ def restore_parts(
 
     Out of memory, the batch is tried once more in halves; where one of several parts breaks it, each is tried alone.
     """
+    again = None
     try:
         _run(backbone, parts, options, progress)
     except Interrupted as error:
         _failed(parts, error)
     except (torch.OutOfMemoryError, MemoryError):
-        _halved(backbone, parts, options, progress)
+        again = _halved
     except Exception as error:  # noqa: BLE001 -- whatever one tenant's photo does is not the other tenants' failure
         if len(parts) == 1:
             _failed(parts, error)
-        for part in parts if len(parts) > 1 else ():
-            restore_parts(backbone, [part], options, progress)
+        else:
+            again = _one_by_one
+    # Not before here: as long as an exception is handled, its traceback keeps the activations of what failed.
+    if again is not None:
+        again(backbone, parts, options, progress)
 
 
 def _run(
@@ -64,7 +69,16 @@ def _run(
     for part in parts:
         part.restored = [next(restored) for _ in part.faces]
         if not all(math.isfinite(face.evidence.consistency_db) for face in part.restored):
-            part.failure = FloatingPointError("got a result with numbers that are not finite, wanted a picture")
+            part.failure = NotFinite(
+                "got a result with numbers that are not finite, wanted a picture; train this person anew"
+            )
+
+
+def _one_by_one(
+    backbone: Backbone, parts: Sequence[Part], options: RestoreOptions, progress: Callable[[int, int], None] | None
+) -> None:
+    for part in parts:
+        restore_parts(backbone, [part], options, progress)
 
 
 def _halved(
@@ -99,5 +113,10 @@ def _halves(pairs: list[tuple[Part, PreparedFace]]) -> Iterator[list[tuple[Part,
 
 
 def _failed(parts: Sequence[Part], error: Exception) -> None:
+    """Write into parts why they failed; the error is kept for a while, and what its frames worked on is let go."""
+    told: BaseException | None = error
+    while told is not None:
+        traceback.clear_frames(told.__traceback__)
+        told = told.__cause__ or told.__context__
     for part in parts:
         part.failure = part.failure or error

@@ -96,6 +96,18 @@ def _too_many_references(tensors: Tensors, _: Metadata) -> None:
     tensors["references.second"] = torch.zeros(200, 0)
 
 
+def _long_references(tensors: Tensors, _: Metadata) -> None:
+    tensors["references.first"] = tensors["references.first"] * 3e38
+
+
+def _zero_references(tensors: Tensors, _: Metadata) -> None:
+    tensors["references.first"] = torch.zeros_like(tensors["references.first"])
+
+
+def _odd_type(tensors: Tensors, _: Metadata) -> None:
+    tensors["lora.odd"] = torch.zeros(2, dtype=torch.float8_e8m0fnu)
+
+
 def _scalar_references(tensors: Tensors, _: Metadata) -> None:
     tensors["references.first"] = torch.tensor(1.0)
 
@@ -170,6 +182,10 @@ def _endless_identity(_: Tensors, metadata: Metadata) -> None:
     _change(metadata, training={"steps": 2, "kept_step": 0, "held_out_identity": -math.inf})
 
 
+def _huge_identity(_: Tensors, metadata: Metadata) -> None:
+    _change(metadata, training={"steps": 2, "kept_step": 0, "held_out_identity": 10**400})
+
+
 def _nameless_bundle(_: Tensors, metadata: Metadata) -> None:
     _change(metadata, bundle=["tiny"])
 
@@ -184,6 +200,9 @@ DAMAGES: list[Callable[[Tensors, Metadata], None]] = [
     _poison_prompt,
     _drop_references,
     _too_many_references,
+    _long_references,
+    _zero_references,
+    _odd_type,
     _scalar_references,
     _other_format,
     _two_formats,
@@ -201,6 +220,7 @@ DAMAGES: list[Callable[[Tensors, Metadata], None]] = [
     _one_recognizer,
     _no_training,
     _endless_identity,
+    _huge_identity,
     _nameless_bundle,
 ]
 

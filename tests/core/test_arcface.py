@@ -158,6 +158,17 @@ def changed_graph(path: Path, change: str) -> None:
     onnx.save(model, str(path))
 
 
+@torch.no_grad()
+def test_folded_without_a_bias(recognizer: IResNet, crops: Tensor, tmp_path: Path) -> None:
+    """A convolution that has no bias in a folded graph has none here, instead of whatever torch draws."""
+    path = exported(recognizer, tmp_path, folded=True)
+    model = onnx.load(str(path))
+    convolutions = [node for node in model.graph.node if node.op_type == "Conv"]
+    del convolutions[1].input[2:]
+    onnx.save(model, str(path))
+    assert (load_recognizer(path)(crops) - run_onnx(path, crops)).abs().max() < 1e-4
+
+
 @pytest.mark.parametrize("change", ["relu", "one_norm_missing", "three_stages", "short_weight"])
 def test_unknown_graphs_are_refused(recognizer: IResNet, change: str, tmp_path: Path) -> None:
     """A graph that is no IResNet is refused rather than half read."""

@@ -47,6 +47,27 @@ def test_what_the_gate_decides(ours: tuple[float | None, float], base: tuple[flo
     assert (result.warning is None) == (taken != "instant")
 
 
+NAN = float("nan")
+
+
+@pytest.mark.parametrize(
+    ("ours", "base", "taken"),
+    [
+        ((NAN, NAN), (0.47, 25.0), "base"),
+        ((None, NAN), (None, 8.0), "untouched"),
+        ((NAN, NAN), (NAN, NAN), "untouched"),
+    ],
+)
+def test_no_picture_passes_the_gate(
+    ours: tuple[float | None, float], base: tuple[float | None, float], taken: str
+) -> None:
+    """A result of numbers that are none gives way to the base model's, or to the face as it was."""
+    result = decided(evidence_of("personalized", *ours), evidence_of("base", *base))
+    assert result.tier == taken
+    assert result.consistency_db > 0
+    assert result.similarity_after == (None if ours[0] is None else {"base": base[0]}.get(taken, 0.5))
+
+
 def test_an_untouched_face_is_as_alike_as_it_was() -> None:
     """Where the face was left as it was, the evidence is the input's own."""
     result = decided(evidence_of("instant", 0.1, 25.0), evidence_of("base", 0.1, 25.0))

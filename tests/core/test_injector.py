@@ -1,6 +1,8 @@
 """Tests of the injector: its size, its coming and going, several people in one batch."""
 
+import gc
 import json
+import weakref
 from pathlib import Path
 
 import pytest
@@ -32,6 +34,21 @@ def predict(backbone: Backbone, z: Tensor) -> Tensor:
     prompt = backbone.class_prompt().expand(len(z))
     with torch.no_grad():
         return backbone.unet(z, 300, prompt.embeds, added_cond_kwargs=backbone.added_conditions(prompt)).sample
+
+
+def test_nothing_lingers(backbone: Backbone, alice: Adapter) -> None:
+    """What a person's layers were made of is gone with them, without waiting for a garbage collection."""
+    gc.collect()
+    gc.disable()
+    try:
+        with attached(backbone.unet, {"alice": alice}) as lora:
+            layer = backbone.unet.get_submodule(target_modules(backbone.unet)[0])
+            weights = weakref.ref(layer.lora_A["alice"].weight)
+            lora.select(["alice"])
+            del layer
+        assert weights() is None
+    finally:
+        gc.enable()
 
 
 def latents(backbone: Backbone, count: int) -> Tensor:

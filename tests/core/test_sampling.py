@@ -96,6 +96,14 @@ def test_agrees_with_diffusers(controlled: Backbone, alice: Adapter, lq: Tensor,
     torch.testing.assert_close(ours, theirs, atol=2e-4, rtol=0)
 
 
+def test_steps_begin_where_training_left_off(controlled: Backbone, alice: Adapter, lq: Tensor) -> None:
+    """A bundle whose scheduler spaces its steps from the lower end restores as one that spaces them from the upper."""
+    leading = DDIMScheduler.from_config(controlled.scheduler.config, timestep_spacing="leading", steps_offset=1)
+    other = replace(controlled, scheduler=leading)
+    faces = [sample(backbone, lq[:1], [known(alice)], QUICK) for backbone in (controlled, other)]
+    assert torch.equal(*faces)
+
+
 def test_exported_adapter_in_diffusers(controlled: Backbone, alice: Adapter, lq: Tensor, tmp_path: Path) -> None:
     """`load_lora_weights` and `load_textual_inversion` of the exported files sample the same picture."""
     export_diffusers(alice, tmp_path)

@@ -10,13 +10,13 @@ from safetensors.torch import save_file
 
 from core.adapter_file import pack_adapter, unpack_adapter
 from core.backbone import Backbone
-from core.errors import InvalidOption, NoUsableReference
+from core.errors import InvalidOption, NotFinite, NoUsableReference
 from core.injector import Adapter, lora_shapes
 from core.options import Targets, TrainOptions
 from core.quality import Quality
 from core.references import Reference
 from core.tokens import encode_prompt, project_identity
-from core.train_state import TrainState, settled
+from core.train_state import TrainState, fingerprint, settled
 from core.training import TrainingInterrupted, TrainProgress, train_injector
 
 SHORT = TrainOptions(steps=6, batch_size=2, pivot=0.5, checkpoint_every=1)
@@ -276,6 +276,21 @@ def test_a_loss_that_is_no_number(backbone: Backbone, references: list[Reference
     broken = [Reference(torch.full_like(references[0].crop, float("nan")), Quality(0.9, ("sharp",)))]
     with pytest.raises(FloatingPointError, match="finite"):
         train_injector(backbone, broken, SHORT)
+
+
+def test_a_gradient_that_is_no_number(
+    backbone: Backbone, references: list[Reference], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor is one whose last step would have ruined its weights."""
+    monkeypatch.setattr("torch.nn.utils.clip_grad_norm_", lambda *_: torch.tensor(float("nan")))
+    with pytest.raises(NotFinite, match="the gradient of step 0"):
+        train_injector(backbone, references, SHORT)
+
+
+def test_how_often_a_training_is_kept_may_change(backbone: Backbone, references: list[Reference]) -> None:
+    """A checkpoint fits the same training kept at another rate."""
+    often, seldom = (fingerprint(backbone, references, replace(SHORT, checkpoint_every=n)) for n in (1, 50))
+    assert often == seldom != fingerprint(backbone, references, replace(SHORT, seed=SHORT.seed + 1))
 
 
 def test_the_adapter_is_what_its_file_gives(

@@ -1,5 +1,6 @@
 """Tests of mixed batches: what befalls one restoration leaves the others unharmed."""
 
+import weakref
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -100,6 +101,24 @@ def test_out_of_memory_for_good(backbone: Backbone, monkeypatch: pytest.MonkeyPa
     assert tried == [[1, 2], [1], [2]]
     assert isinstance(parts[0].failure, OutOfMemory)
     assert parts[1].failure is None
+
+
+@pytest.mark.parametrize("error", [MemoryError("full"), ValueError("a bad face")])
+def test_what_failed_is_let_go_of_first(backbone: Backbone, monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    """When a batch is tried anew, whatever the failed one held is free again."""
+    held: list[weakref.ref[torch.Tensor]] = []
+
+    def run(_: Backbone, faces: Sequence[PreparedFace], *args: Any, **kwargs: Any) -> list[RestoredFace]:
+        assert all(each() is None for each in held)
+        activations = torch.zeros(len(faces))
+        held.append(weakref.ref(activations))
+        raise type(error)(*error.args)
+
+    monkeypatch.setattr(batches, "restore_faces", run)
+    parts = [part(backbone, seed) for seed in (1, 2)]
+    restore_parts(backbone, parts, OPTIONS)
+    assert len(held) == 3
+    assert all(each.failure is not None and not isinstance(each.failure, AssertionError) for each in parts)
 
 
 def test_a_result_that_is_no_number(backbone: Backbone) -> None:
