@@ -1,8 +1,7 @@
-"""The caretaker's round: sweep and errands every moment, tidying now and then."""
+"""The caretaker's duties: sweep and errands every moment, tidying now and then, none waiting for another."""
 
 import contextlib
 import threading
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -35,36 +34,48 @@ class Caretaker:
         self._parts, self._rhythm = parts, rhythm or Rhythm()
 
     def work(self, stop: threading.Event) -> None:
-        """Go round until it is time to stop."""
-        parts, rhythm, errands = self._parts, self._rhythm, Errands(self._parts)
-        duties = [
-            _Duty(rhythm.sweep, Sweeper(parts).sweep),
-            _Duty(rhythm.errands, errands.start_due),
-            _Duty(rhythm.tidy, lambda: retention.tidy(parts)),
-            _Duty(rhythm.orphans, lambda: retention.delete_orphans(parts)),
+        """Do each duty in a thread of its own, until it is time to stop: to look through a large store takes hours."""
+        with contextlib.closing(Errands(self._parts)) as errands:
+            threads = [
+                threading.Thread(target=duty.keep, args=(stop,), name=f"housekeeping-{duty.name}")
+                for duty in self._duties(errands)
+            ]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+
+    def _duties(self, errands: Errands) -> "list[_Duty]":
+        parts, rhythm = self._parts, self._rhythm
+        return [
+            _Duty("sweep", rhythm.sweep, Sweeper(parts).sweep),
+            _Duty("errands", rhythm.errands, errands.start_due),
+            _Duty("tidy", rhythm.tidy, lambda: retention.tidy(parts)),
+            # Not at once: a caretaker that is started over and over would do nothing but list the store.
+            _Duty("orphans", rhythm.orphans, lambda: retention.delete_orphans(parts), first_in_seconds=rhythm.tidy),
         ]
-        with contextlib.closing(errands):
-            while not stop.is_set():
-                for duty in duties:
-                    duty.do_when_due()
-                stop.wait(max(0.0, min(duty.due for duty in duties) - time.monotonic()))
 
 
+@dataclass(frozen=True)
 class _Duty:
     """Something done at intervals; what goes wrong once is tried again at the next."""
 
-    def __init__(self, seconds: float, do: Callable[[], object]) -> None:
-        self._seconds, self._do = seconds, do
-        self.due = time.monotonic()
+    name: str
+    seconds: float
+    do: Callable[[], object]
+    first_in_seconds: float = 0.0
 
-    def do_when_due(self) -> None:
-        """Do it if its time has come."""
-        if time.monotonic() < self.due:
-            return
+    def keep(self, stop: threading.Event) -> None:
+        """Do it at its intervals until it is time to stop."""
+        wait_seconds = self.first_in_seconds
+        while not stop.wait(wait_seconds):
+            self._do_once()
+            wait_seconds = self.seconds
+
+    def _do_once(self) -> None:
         try:
-            self._do()
+            self.do()
         except (SQLAlchemyError, StoreError, OSError) as error:
-            log.warning("housekeeping_failed", error=f"{type(error).__name__}: {error}")
-        except Exception:  # nobody starts the caretaker anew in `serve`, and its other duties are to go on
-            log.exception("housekeeping_failed")
-        self.due = time.monotonic() + self._seconds
+            log.warning("housekeeping_failed", duty=self.name, error=f"{type(error).__name__}: {error}")
+        except Exception:  # nobody starts the caretaker anew in `serve`, and the duty is to be done again
+            log.exception("housekeeping_failed", duty=self.name)

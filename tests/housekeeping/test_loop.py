@@ -1,4 +1,4 @@
-"""The caretaker's round: what goes wrong in one duty, or takes long in it, ends and holds up no other."""
+"""The caretaker's duties: what goes wrong in one duty, or takes long in it, neither ends nor holds up another."""
 
 import threading
 from collections.abc import Iterator
@@ -9,17 +9,19 @@ from structlog.testing import capture_logs
 
 from housekeeping import retention
 from housekeeping.loop import Caretaker, Rhythm
+from housekeeping.outbox import Errands
 from housekeeping.parts import Parts
 from housekeeping.sweep import Sweeper
 from tests.housekeeping.conftest import Caretaking
 
+HURRY = Rhythm(errands=0.01, sweep=0.01, tidy=0.01, orphans=0.01)
+
 
 @contextmanager
-def _at_work(parts: Parts) -> Iterator[threading.Thread]:
-    """Have a caretaker at work meanwhile, in a hurry."""
+def _at_work(parts: Parts, rhythm: Rhythm = HURRY) -> Iterator[threading.Thread]:
+    """Have a caretaker at work meanwhile."""
     stop = threading.Event()
-    hurry = Rhythm(errands=0.01, sweep=0.01, tidy=0.01, orphans=0.01)
-    thread = threading.Thread(target=Caretaker(parts, hurry).work, args=(stop,))
+    thread = threading.Thread(target=Caretaker(parts, rhythm).work, args=(stop,))
     thread.start()
     try:
         yield thread
@@ -48,4 +50,41 @@ def test_what_nobody_has_thought_of_ends_nothing(caretaking: Caretaking, monkeyp
         assert again.wait(20)
         assert swept.wait(20)
         assert thread.is_alive()
-    assert "housekeeping_failed" in {entry["event"] for entry in logs}
+    assert {entry["duty"] for entry in logs if entry["event"] == "housekeeping_failed"} == {"orphans"}
+
+
+@pytest.mark.parametrize("duty", ["tidy", "delete_orphans"])
+def test_no_duty_waits_for_another(caretaking: Caretaking, monkeypatch: pytest.MonkeyPatch, duty: str) -> None:
+    """While old things are deleted or a large store is looked through, jobs are swept and errands begin."""
+    begun, over = threading.Event(), threading.Event()
+    others = {"swept": threading.Event(), "started": threading.Event()}
+
+    def endless(_parts: Parts) -> None:
+        begun.set()
+        over.wait(30)
+
+    def note(what: str) -> None:
+        if begun.is_set():
+            others[what].set()
+
+    monkeypatch.setattr(retention, duty, endless)
+    monkeypatch.setattr(Sweeper, "sweep", lambda _sweeper: note("swept"))
+    monkeypatch.setattr(Errands, "start_due", lambda _errands: note("started"))
+    with _at_work(caretaking.parts):
+        done = begun.wait(20) and all(other.wait(5) for other in others.values())
+        over.set()
+    assert done
+
+
+def test_the_store_is_not_looked_through_at_every_start(
+    caretaking: Caretaking, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A caretaker that has only just been started sweeps and tidies; it hunts for orphans a while later."""
+    hunts: list[Parts] = []
+    rounds = threading.Semaphore(0)
+    monkeypatch.setattr(retention, "delete_orphans", hunts.append)
+    monkeypatch.setattr(retention, "tidy", lambda _parts: rounds.release())
+    monkeypatch.setattr(Sweeper, "sweep", lambda _sweeper: rounds.release())
+    with _at_work(caretaking.parts, Rhythm(sweep=0.01, tidy=60.0, orphans=60.0)):
+        assert all(rounds.acquire(timeout=20) for _ in range(5))
+    assert hunts == []
