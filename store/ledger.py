@@ -5,20 +5,11 @@ database's own.
 """
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import (
-    ColumnElement,
-    and_,
-    bindparam,
-    case,
-    exists,
-    func,
-    or_,
-    select,
-    update,
-)
+from sqlalchemy import ColumnElement, and_, bindparam, case, exists, func, or_, select, update
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.dml import ReturningUpdate
 
@@ -65,6 +56,14 @@ def cancel(session: Session, job: Job) -> Job:
         raise StateConflict(f"got a cancel for a job that is {job.state}, wanted one that is queued or running")
     _told(session, changed)
     return changed
+
+
+def stop(session: Session, tenant_id: str, job_id: str | None) -> None:
+    """Cancel a job, if there is one that has not ended: what it is for is to go."""
+    job = session.get(Job, (tenant_id, job_id), populate_existing=True) if job_id else None
+    if job is not None and job.state in LIVE:
+        with suppress(StateConflict):  # it has ended at this very moment
+            cancel(session, job)
 
 
 def retry(session: Session, job: Job) -> Job:

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from store import consents, ledger, outbox, people
 from store.columns import now
 from store.leases import Lease
-from store.models import LIVE, Identity, Job, Reference
+from store.models import Identity, Job, Reference
 from store.photos import Picture
 from store.safe import Safe
 
@@ -82,16 +82,18 @@ def accepted(session: Session, tenant_id: str, identity_id: str) -> Sequence[Ref
     return session.scalars(_of(tenant_id, identity_id).where(*usable).order_by(Reference.id)).all()
 
 
-def remove(session: Session, row: Reference) -> None:
-    """Delete a photo; a tombstone without anything personal stays."""
-    job = session.get(Job, {"tenant_id": row.tenant_id, "id": row.job_id}) if row.job_id else None
-    if job is not None and job.state in LIVE:
-        ledger.cancel(session, job)
+def remove(session: Session, row: Reference) -> bool:
+    """Delete a photo; a tombstone without anything personal stays. Returns whether it was still there."""
+    ledger.stop(session, row.tenant_id, row.job_id)
+    session.refresh(row, with_for_update={"key_share": True})  # what was judged meanwhile is to go too
+    if row.removed_at is not None:
+        return False
     for blob in (row.blob, row.face_blob):
         if blob is not None:
             outbox.add(session, row.tenant_id, "delete_blobs", {"prefix": blob})
     bury(row)
     session.flush()
+    return True
 
 
 def bury(row: Reference) -> None:

@@ -12,7 +12,7 @@ from store.columns import DAY_SECONDS, now
 from store.errors import NoAdapter, NoUsableReference
 from store.ids import new_id
 from store.leases import Lease
-from store.models import LIVE, Adapter, Identity, Job, Restoration, RestorationFace, Tenant
+from store.models import Adapter, Identity, Job, Restoration, RestorationFace, Tenant
 from store.safe import Safe, prefix_of
 from store.vault import destroy_keys
 
@@ -132,11 +132,15 @@ def by_pixels(session: Session, tenant_id: str, digest: str) -> Restoration | No
     return session.scalars(select(Restoration).where(*same).order_by(Restoration.id.desc()).limit(1)).one_or_none()
 
 
-def remove(session: Session, row: Restoration) -> None:
-    """Destroy a restoration: its job stops, its key goes at once, its objects soon; a tombstone stays."""
-    job = session.get(Job, {"tenant_id": row.tenant_id, "id": row.job_id})
-    if job is not None and job.state in LIVE:
-        ledger.cancel(session, job)
+def remove(session: Session, row: Restoration) -> bool:
+    """Destroy a restoration: its job stops, its key goes at once, its objects soon; a tombstone stays.
+
+    Returns whether it was still there.
+    """
+    ledger.stop(session, row.tenant_id, row.job_id)
+    session.refresh(row, with_for_update={"key_share": True})  # what was published meanwhile is to go too
+    if row.removed_at is not None:
+        return False
     destroy_keys(session, row.tenant_id, [row.id])
     outbox.add(session, row.tenant_id, "delete_blobs", {"prefix": prefix_of(row.tenant_id, row.id)})
     for face in queries.faces(session, row):
@@ -145,6 +149,7 @@ def remove(session: Session, row: Restoration) -> None:
     row.input_blob = row.result_blob = row.comparison_blob = row.pixels_sha256 = None
     row.evidence = {}
     session.flush()
+    return True
 
 
 def kept_seconds(session: Session, row: Restoration) -> int | None:

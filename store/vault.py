@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
-from sqlalchemy import select
+from sqlalchemy import delete, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -163,14 +163,12 @@ def _is_first(session: Session, row: DataKey) -> bool:
 
 def destroy_keys(session: Session, tenant_id: str, owner_ids: Sequence[str]) -> int:
     """Forget owners' data keys, and with them all that they sealed; return how many there were."""
-    rows = session.scalars(select(DataKey).where(DataKey.tenant_id == tenant_id, DataKey.owner_id.in_(owner_ids))).all()
-    for row in rows:
-        row.wrapped = b""  # overwritten before it is deleted
-    session.flush()
-    for row in rows:
-        session.delete(row)
-    session.flush()
-    return len(rows)
+    # Not row by row as the ORM would: of two who destroy the same keys at once, the second finds none any more.
+    mine = (DataKey.tenant_id == tenant_id, DataKey.owner_id.in_(owner_ids))
+    watched = {"synchronize_session": "fetch"}
+    session.execute(update(DataKey).where(*mine).values(wrapped=b"").execution_options(**watched))  # overwritten first
+    gone = delete(DataKey).where(*mine).returning(DataKey.owner_id)
+    return len(session.scalars(gone.execution_options(**watched)).all())
 
 
 def root_id(key: bytes) -> str:

@@ -100,5 +100,5 @@ def get_reference_image(reference_id: str, work: Tx) -> Response:
 def delete_reference(reference_id: str, work: Tx) -> None:
     """Delete a photo; adapters trained with it stay until they are deleted or trained anew."""
     row = own(work, models.Reference, reference_id)
-    references.remove(work.session, row)
-    work.audit("reference.deleted", reference_id)
+    if references.remove(work.session, row):
+        work.audit("reference.deleted", reference_id)

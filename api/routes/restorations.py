@@ -136,5 +136,5 @@ def _open_to_view(work: Work, restoration_id: str) -> models.Restoration:
 def delete_restoration(restoration_id: str, work: Tx) -> None:
     """Delete a restoration: its job stops, its data key is destroyed, its files follow."""
     row = own(work, models.Restoration, restoration_id)
-    restorations.remove(work.session, row)
-    work.audit("restoration.deleted", restoration_id)
+    if restorations.remove(work.session, row):
+        work.audit("restoration.deleted", restoration_id)
