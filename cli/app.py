@@ -258,6 +258,9 @@ def main(arguments: list[str] | None = None) -> None:
     except (PreferError, StoreError) as error:
         typer.echo(f"error: {error}", err=True)
         sys.exit(2)
+    except OSError as error:  # no right to read, no room to write, a port that is taken: the system's own words say it
+        typer.echo(f"error: {error}", err=True)
+        sys.exit(2)
 
 
 if __name__ == "__main__":

@@ -197,7 +197,7 @@ def load_backbone(
         device=place,
         dtype=dtype,
         turns=laid_out(networks, place, layout, int(manifest["resolution"])),
-        scheduler=DDIMScheduler.from_pretrained(folder / "scheduler"),
+        scheduler=_scheduler(folder / "scheduler"),
         recognizer=small("faces", _fast_recognizer, "recognition.onnx"),
         second_recognizer=optional("second_recognizer", _fast_recognizer, "recognition.onnx"),
         quality=optional("quality", load_quality),
@@ -227,6 +227,13 @@ def laid_out(networks: Mapping[str, Any], device: torch.device, layout: Layout, 
     if layout.compiled:
         compile_blocks(there["unet"], there["controlnet"])
     return turns
+
+
+def _scheduler(folder: Path) -> DDIMScheduler:
+    scheduler = DDIMScheduler.from_pretrained(folder)
+    if (predicted := scheduler.config.prediction_type) not in ("epsilon", "v_prediction"):
+        raise DamagedBundle(f"got a scheduler whose UNet predicts {predicted!r}, wanted epsilon or v_prediction")
+    return scheduler
 
 
 def _fast_recognizer(path: Path) -> IResNet:

@@ -32,6 +32,18 @@ def test_help_loads_no_torch() -> None:
         assert command in done.stdout
 
 
+def test_what_the_system_refuses_is_one_line(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No right to read, no room left: the system's words and the file, not a traceback."""
+
+    def refuse(*_: object) -> None:
+        raise PermissionError(13, "Permission denied", "bundles/mine")
+
+    monkeypatch.setattr("cli.bundles.inspect", refuse)
+    assert "Permission denied: 'bundles/mine'" in refused(["bundle", "inspect", "mini"], capsys)
+
+
 def test_sdxl_injector_has_the_papers_size(capsys: pytest.CaptureFixture[str]) -> None:
     """`bundle inspect sdxl-shape` counts the paper's 6.41 million LoRA parameters, and SDXL's 2.57 billion."""
     with pytest.raises(SystemExit) as stopped:

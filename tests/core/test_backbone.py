@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from core.backbone import Backbone, files_digest, load_backbone, read_manifest, verify_files
+from core.backbone import Backbone, file_sha256, files_digest, load_backbone, read_manifest, verify_files
 from core.errors import DamagedBundle, MissingBundle
 
 
@@ -62,6 +62,17 @@ def test_lacking_file(copied: Path) -> None:
     """A file that is not there is named."""
     (copied / "vae" / "config.json").unlink()
     with pytest.raises(DamagedBundle, match="lacks vae/config.json"):
+        load_backbone(copied)
+
+
+def test_a_prediction_that_is_unknown(copied: Path) -> None:
+    """A UNet that predicts neither eps nor v would be taken for one that does."""
+    path = copied / "scheduler" / "scheduler_config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "prediction_type": "sample"}))
+    manifest = read_manifest(copied)
+    manifest["files"]["scheduler/scheduler_config.json"] = file_sha256(path)
+    (copied / "bundle.json").write_text(json.dumps(manifest))
+    with pytest.raises(DamagedBundle, match="predicts 'sample'"):
         load_backbone(copied)
 
 
