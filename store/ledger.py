@@ -53,6 +53,8 @@ def cancel(session: Session, job: Job) -> Job:
     changed = _change(session, _key(job), Job.state.in_(("queued", "running")), values)
     if changed is None:
         session.refresh(job)
+        if job.state in ("canceling", "canceled"):  # by somebody else, at this very moment
+            return job
         raise StateConflict(f"got a cancel for a job that is {job.state}, wanted one that is queued or running")
     _told(session, changed)
     return changed

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from store import consents, erasures, people, references
+from store import consents, erasures, ledger, people, references
 from store.errors import StateConflict
 from store.models import DataKey, Identity, Job
 from tests.store.archive import AGREEMENT, Archive, picture
@@ -83,3 +83,18 @@ def test_nothing_starts_behind_an_erasures_back(archive: Archive) -> None:
         assert set(session.scalars(select(Job.state))) == {"succeeded", "canceled"}
         with pytest.raises(StateConflict, match="being erased"):
             consents.require(session, identity(session), "train")
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+@pytest.mark.parametrize("kind", ["waiting", "running"])
+def test_two_cancels_at_once_are_one(archive: Archive, kind: str) -> None:
+    """Whoever cancels a job that somebody else has just canceled is told the same as if that were long ago."""
+    tenant = archive.tenant()
+    job_id = archive.training(tenant, archive.person(tenant))
+    if kind == "running":
+        archive.claim("train")
+    with archive.api.transaction(tenant) as session:
+        found = session.get_one(Job, (tenant, job_id))
+        with archive.api.transaction(tenant) as other:
+            first = ledger.cancel(other, other.get_one(Job, (tenant, job_id))).state
+        assert ledger.cancel(session, found).state == first in ("canceled", "canceling")
