@@ -28,13 +28,14 @@ _KINDS: Mapping[str, Callable[[Parts, Errand], bool | None]] = {
 
 
 class Errands:
-    """Errands that are under way, side by side: a receiver that is slow holds up nobody else's."""
+    """Errands that are under way, side by side: a receiver or a store that is slow holds up no other lane."""
 
-    def __init__(self, parts: Parts, threads: int = 8, delivering: int = 16) -> None:
-        # A delivery that waits for its turn could be taken again before it has had it: none is taken ahead.
+    def __init__(self, parts: Parts, threads: int = 8, delivering: int = 16, deleting: int = 8) -> None:
+        # What takes long could be taken again while it waits for its turn: none of it is taken ahead.
         self._lanes = [
-            _Lane(parts, threads, most=2 * threads, per_tenant=max(1, threads - 2)),
-            _Lane(parts, delivering, most=delivering, per_tenant=_AT_ONCE, deliveries=True),
+            _Lane(parts, "others", threads, most=2 * threads, per_tenant=max(1, threads - 2)),
+            _Lane(parts, "deletions", deleting, most=deleting, per_tenant=max(1, deleting // 2)),
+            _Lane(parts, "deliveries", delivering, most=delivering, per_tenant=_AT_ONCE),
         ]
 
     def start_due(self) -> int:
@@ -53,18 +54,18 @@ class Errands:
 
 
 class _Lane:
-    """A pool of threads for deliveries, or for all else; no tenant has more than its part of it."""
+    """A pool of threads for one lane; no tenant has more than its part of it."""
 
-    def __init__(self, parts: Parts, threads: int, most: int, per_tenant: int, deliveries: bool = False) -> None:
-        self._parts, self._most, self._per_tenant, self._deliveries = parts, most, per_tenant, deliveries
-        self.threads = ThreadPoolExecutor(threads, thread_name_prefix="delivery" if deliveries else "errand")
+    def __init__(self, parts: Parts, lane: outbox.Lane, threads: int, most: int, per_tenant: int) -> None:
+        self._parts, self._lane, self._most, self._per_tenant = parts, lane, most, per_tenant
+        self.threads = ThreadPoolExecutor(threads, thread_name_prefix=f"errand-{lane}")
         self.under_way: dict[Future[None], str] = {}
 
     def start_due(self) -> int:
         """Begin what is due; return how much that is."""
         self.under_way = {future: tenant for future, tenant in self.under_way.items() if not future.done()}
         room = self._most - len(self.under_way)
-        wanted = outbox.Wanted(room, self._deliveries, self._per_tenant, Counter(self.under_way.values()))
+        wanted = outbox.Wanted(room, self._lane, self._per_tenant, Counter(self.under_way.values()))
         with self._parts.database.transaction(None, read_only=True) as session:
             if not room or not outbox.due(session, wanted):
                 return 0

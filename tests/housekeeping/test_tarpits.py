@@ -1,4 +1,4 @@
-"""Receivers that take all the time there is: what else is to be done does not wait for them, nor do other tenants'."""
+"""Receivers, and a store, that take all the time there is: what else is to be done does not wait for them."""
 
 import threading
 from collections import Counter
@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import pytest
+from sqlalchemy import select
 
 from housekeeping import outbox as errands
 from housekeeping.parts import Parts
@@ -17,13 +18,13 @@ from tests.worker.house import House
 
 @dataclass
 class Tarpit:
-    """Every delivery's receiver: it answers when the test is over, and knows who waits for it."""
+    """Every delivery's receiver, and the store: they answer when the test is over, and know who waits for them."""
 
     over: threading.Event = field(default_factory=threading.Event)
     waiting: Counter[str] = field(default_factory=Counter)
 
-    def deliver(self, parts: Parts, errand: Errand) -> None:
-        """Take a delivery, and keep it."""
+    def keep(self, parts: Parts, errand: Errand) -> None:
+        """Take an errand, and keep it."""
         self.waiting[errand.tenant_id] += 1
         assert self.over.wait(30)
 
@@ -32,15 +33,15 @@ class Tarpit:
 def tarpit(monkeypatch: pytest.MonkeyPatch, caretaking: Caretaking) -> Iterator[Tarpit]:
     """A tarpit, which lets everybody go at the end."""
     made = Tarpit()
-    monkeypatch.setattr(errands, "_KINDS", {**errands._KINDS, "delivery": made.deliver})
+    monkeypatch.setattr(errands, "_KINDS", {**errands._KINDS, "delivery": made.keep, "delete_blobs": made.keep})
     yield made
     made.over.set()
 
 
-def _flood(house: House, tenant_id: str, count: int) -> None:
+def _flood(house: House, tenant_id: str, count: int, kind: str = "delivery") -> None:
     with house.desk.transaction(tenant_id) as session:
         for number in range(count):
-            outbox.add(session, tenant_id, "delivery", {"id": f"dlv_{number}"}, in_seconds=-60)
+            outbox.add(session, tenant_id, kind, {"id": f"dlv_{number}"}, in_seconds=-60)
 
 
 def _rounds(caretaking: Caretaking, until: threading.Event, count: int = 40) -> None:
@@ -73,3 +74,16 @@ def test_what_waits_has_its_turn(house: House, caretaking: Caretaking, tarpit: T
     _flood(house, house.tenant_id, 7)
     tarpit.over.set()
     assert caretaking.errands_done() == 7
+
+
+def test_webhooks_do_not_wait_for_the_store(house: House, caretaking: Caretaking, tarpit: Tarpit) -> None:
+    """While two tenants' deletions hang in the object store, a third one's events are fanned out."""
+    other, third = house.other_tenant(), house.other_tenant()
+    for tenant_id in (house.tenant_id, other.tenant_id):
+        _flood(house, tenant_id, 20, "delete_blobs")
+    caretaking.errands.start_due()
+    _flood(house, third.tenant_id, 1, "webhook")
+    _rounds(caretaking, tarpit.over, 10)
+    with caretaking.parts.database.transaction(None) as session:
+        assert set(session.scalars(select(models.OutboxEvent.kind))) == {"delete_blobs"}
+    assert set(tarpit.waiting) == {house.tenant_id, other.tenant_id}

@@ -1,6 +1,8 @@
-"""The outbox: deliveries are claimed apart from all else, and no tenant takes more than its part."""
+"""The outbox: what waits for somebody else is claimed apart, and no tenant takes more than its part."""
 
 from concurrent.futures import ThreadPoolExecutor
+
+import pytest
 
 from store import outbox
 from store.outbox import Wanted
@@ -18,13 +20,34 @@ def _claim(archive: Archive, wanted: Wanted) -> list[outbox.Errand]:
         return outbox.claim(session, wanted)
 
 
-def test_deliveries_are_claimed_apart(archive: Archive) -> None:
-    """However many deliveries are due, an erasure that came last is the next of all else; and the other way round."""
+@pytest.mark.parametrize(
+    ("lane", "kind"), [("deliveries", "delivery"), ("deletions", "delete_blobs"), ("others", "expire")]
+)
+def test_lanes_are_claimed_apart(archive: Archive, lane: outbox.Lane, kind: str) -> None:
+    """However many errands of other lanes have been due for longer, the next of a lane is one of its own."""
     tenant = archive.tenant()
-    _leave(archive, tenant, "delivery", 30)
+    for other in {"delivery", "delete_blobs", "expire"} - {kind}:
+        _leave(archive, tenant, other, 30)
+    _leave(archive, tenant, kind)
+    assert [errand.kind for errand in _claim(archive, Wanted(5, lane))] == [kind]
+    assert _claim(archive, Wanted(5, lane)) == []
+
+
+def test_an_erasure_is_a_deletion(archive: Archive) -> None:
+    """Erasures wait for the object store too, and are claimed with what does."""
+    tenant = archive.tenant()
     _leave(archive, tenant, "erase")
-    assert [errand.kind for errand in _claim(archive, Wanted(5))] == ["erase"]
-    assert [errand.kind for errand in _claim(archive, Wanted(5, deliveries=True))] == ["delivery"] * 5
+    assert _claim(archive, Wanted(5, "others")) == []
+    assert [errand.kind for errand in _claim(archive, Wanted(5, "deletions"))] == ["erase"]
+
+
+def test_who_has_least_under_way_comes_first(archive: Archive) -> None:
+    """Where there is room for one more, it is that of a tenant that has none, though others wait for longer."""
+    flood, other = archive.tenant("flood"), archive.tenant("other")
+    _leave(archive, flood, "delete_blobs", 10)
+    _leave(archive, other, "delete_blobs", 3)
+    (taken,) = _claim(archive, Wanted(1, "deletions", per_tenant=4, under_way={flood: 3}))
+    assert taken.tenant_id == other
 
 
 def test_a_tenant_takes_no_more_than_its_part(archive: Archive) -> None:
@@ -32,13 +55,13 @@ def test_a_tenant_takes_no_more_than_its_part(archive: Archive) -> None:
     flood, other = archive.tenant("flood"), archive.tenant("other")
     _leave(archive, flood, "delivery", 10)
     _leave(archive, other, "delivery")
-    taken = _claim(archive, Wanted(10, True, per_tenant=3, under_way={flood: 1}))
+    taken = _claim(archive, Wanted(10, "deliveries", per_tenant=3, under_way={flood: 1}))
     assert sorted(errand.payload["id"] for errand in taken if errand.tenant_id == flood) == ["0", "1"]
     assert [errand.payload["id"] for errand in taken if errand.tenant_id == other] == ["0"]
-    full = Wanted(10, True, per_tenant=3, under_way={flood: 3})
+    full = Wanted(10, "deliveries", per_tenant=3, under_way={flood: 3})
     with archive.of(None) as session:
         assert not outbox.due(session, full)
-        assert outbox.due(session, Wanted(10, True, per_tenant=3))
+        assert outbox.due(session, Wanted(10, "deliveries", per_tenant=3))
     assert _claim(archive, full) == []
 
 

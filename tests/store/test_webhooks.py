@@ -63,7 +63,7 @@ def test_events_go_where_they_are_wanted(archive: Archive) -> None:
         assert webhooks.fan_out(session, tenant, EVENT, "evt_1") == 2
         assert set(session.scalars(select(WebhookDelivery.endpoint_id))) == {wanted, everything}
     with archive.of(None) as session:
-        taken = outbox.claim(session, outbox.Wanted(deliveries=True))
+        taken = outbox.claim(session, outbox.Wanted(lane="deliveries"))
         assert [errand.kind for errand in taken] == ["delivery", "delivery"]
 
 
