@@ -17,7 +17,7 @@ from store import outbox, quotas, ranking
 from store.columns import age, now
 from store.database import act_for
 from store.errors import Fenced, QueueFull, StateConflict
-from store.job_models import ENDED, HELD, LANES, LIVE, Job, JobEvent, TenantShare, Worker
+from store.job_models import HELD, LANES, LIVE, Job, JobEvent, TenantShare, Worker
 from store.leases import Claim as Claim
 from store.leases import Lease as Lease
 from store.leases import Swept as Swept
@@ -70,8 +70,9 @@ def stop(session: Session, tenant_id: str, job_id: str | None) -> None:
 
 def retry(session: Session, job: Job) -> Job:
     """Queue a job again that has failed, was canceled, or expired; a training goes on from its checkpoint."""
-    if job.state in ENDED:
-        _require_place(session, job.tenant_id)
+    if job.state in LIVE:  # when it was looked up: if it has ended since, nobody has asked whether it may be done again
+        raise _not_over(job)
+    _require_place(session, job.tenant_id)
     values = {
         "state": "queued", "strikes": 0, "strike_epoch": None, "error": None, "progress": None, "finished_at": None,
         "deadline_at": None, "not_before": None, "worker_id": None, "queued_at": now(),
@@ -79,11 +80,14 @@ def retry(session: Session, job: Job) -> Job:
     }  # fmt: skip
     changed = _change(session, _key(job), Job.state.in_(("failed", "canceled", "expired")), values)
     if changed is None:
-        raise StateConflict(
-            f"got a retry of a job that is {job.state}, wanted one that failed, was canceled or expired"
-        )
+        session.refresh(job)
+        raise _not_over(job)
     _event(session, changed, "queued", {"retried": True})
     return changed
+
+
+def _not_over(job: Job) -> StateConflict:
+    return StateConflict(f"got a retry of a job that is {job.state}, wanted one that failed, was canceled or expired")
 
 
 def _require_place(session: Session, tenant_id: str) -> None:

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from store import consents, erasures, ledger, people, references
+from store import consents, erasures, ledger, people, references, retries
 from store.errors import StateConflict
 from store.models import DataKey, Identity, Job
 from tests.store.archive import AGREEMENT, Archive, picture
@@ -98,3 +98,35 @@ def test_two_cancels_at_once_are_one(archive: Archive, kind: str) -> None:
         with archive.api.transaction(tenant) as other:
             first = ledger.cancel(other, other.get_one(Job, (tenant, job_id))).state
         assert ledger.cancel(session, found).state == first in ("canceled", "canceling")
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_a_job_that_ends_at_this_moment_is_not_retried(archive: Archive) -> None:
+    """A job that was still running when somebody asked for a retry is not repeated past consent and places."""
+    tenant = archive.tenant()
+    person = archive.person(tenant)
+    job_id = archive.training(tenant, person)
+    lease = archive.claim("train")[0].lease
+    with archive.api.transaction(tenant) as session:
+        found = session.get_one(Job, (tenant, job_id))
+        with archive.of(tenant) as other:
+            ledger.fail(other, lease, "out_of_memory", "it was too much", retryable=True)
+            erasures.begin(other, other.get_one(Identity, (tenant, person)), "requested")
+        with pytest.raises(StateConflict, match="running"):
+            retries.retry(session, found)
+    assert archive.job(tenant, job_id).state == "failed"
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_two_retries_at_once_are_one(archive: Archive) -> None:
+    """Whoever retries a job that somebody else has just retried is told that it waits already."""
+    tenant = archive.tenant()
+    job_id = archive.restoration(tenant, archive.person(tenant)).job_id
+    with archive.of(None) as session:
+        ledger.cancel(session, session.get_one(Job, (tenant, job_id)))
+    with archive.api.transaction(tenant) as session:
+        found = session.get_one(Job, (tenant, job_id))
+        with archive.api.transaction(tenant) as other:
+            retries.retry(other, other.get_one(Job, (tenant, job_id)))
+        with pytest.raises(StateConflict, match="queued"):
+            retries.retry(session, found)
