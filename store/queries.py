@@ -22,7 +22,7 @@ def one(session: Session, model: type[Row], tenant_id: str, row_id: str) -> Row 
         return None
     row = session.scalars(_by_id(model), {"tenant_id": tenant_id, "id": row_id}).one_or_none()
     if row is not None and is_tombstone(row):
-        raise Gone(f"got the id of a {model.__name__.lower()} that has been deleted, wanted one that is there")
+        raise Gone(f"got an id whose {model.__name__.lower()} has been deleted, wanted one that is there")
     return row
 
 
