@@ -18,7 +18,7 @@ from selenium.webdriver.remote.webelement import WebElement
 
 DESKTOP, PHONE = (1280, 900), (390, 844)
 AXE = Path(__file__).parent / "axe.min.js"
-_PATIENCE_SECONDS = 60.0  # on a machine that does much else
+_PATIENCE_SECONDS = 12.0  # on a machine that does much else
 _FLAGS = (
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-dev-shm-usage",
     "--disable-background-networking", "--disable-component-update", "--disable-sync", "--no-proxy-server",
@@ -30,6 +30,21 @@ axe.run(document, {resultTypes: ["violations"]}).then(
   (result) => done(JSON.stringify(result.violations.map(
     ({id, impact, help, nodes}) => ({id, impact, help, where: nodes.map((node) => node.target.join(" "))})))),
   (error) => done(JSON.stringify([{id: "axe", impact: "critical", help: String(error), where: []}])));
+"""
+_SLOW = """
+const [part, milliseconds] = arguments;
+const fetched = window.fetch;
+window.fetch = async (path, options) => {
+  if (String(path).includes(part)) await new Promise((resolve) => setTimeout(resolve, milliseconds));
+  return fetched(path, options);
+};
+"""
+_AWAY = """
+const [part, times] = arguments;
+const fetched = window.fetch;
+let left = times;
+window.fetch = (path, options) =>
+  String(path).includes(part) && left-- > 0 ? Promise.reject(new TypeError("away")) : fetched(path, options);
 """
 T = TypeVar("T")
 
@@ -113,6 +128,14 @@ class Browser:
 
         path = self.until(whole, "download")[0]
         return path.rename(self.downloads.parent / f"taken-{time.monotonic_ns()}-{path.name}")
+
+    def slow(self, path: str, seconds: float) -> None:
+        """Have requests whose path holds this text set out late, until the page is loaded anew."""
+        self.driver.execute_script(_SLOW, path, 1000 * seconds)
+
+    def away(self, path: str, times: int) -> None:
+        """Have so many requests whose path holds this text find nobody, until the page is loaded anew."""
+        self.driver.execute_script(_AWAY, path, times)
 
     def violations(self) -> list[dict[str, Any]]:
         """Return what axe-core finds that is serious or critical."""

@@ -167,6 +167,10 @@ class Journey:
         self.look("question")
         self.browser.press("Erase for good")
         self.browser.reads("Everything is erased", 240)
+        assert [one.text for one in self.browser.all(".notice.bad, .badge")] == ["Erased"]
+        self.look("erased")
+        self.browser.driver.refresh()
+        self.browser.reads("Everything is erased")
         self.browser.press("Download the signed receipt")
         receipt: dict[str, object] = json.loads(self.browser.downloaded().read_text())
         self.browser.press("Back to everybody")

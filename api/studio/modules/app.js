@@ -1,12 +1,15 @@
 /** The studio, put together: a session, and the page that the address names. */
 
-import { byId, fill, h } from "./dom.js";
+import { byId, fill, h, say } from "./dom.js";
+import { ignoreStrayFiles } from "./drop.js";
+import { showErasure } from "./erasure.js";
 import { showHow } from "./how.js";
 import { Problem } from "./http.js";
 import { showJobs } from "./jobs.js";
-import { notice } from "./notices.js";
+import { confirmed, notice } from "./notices.js";
 import { showNewPerson, showPeople } from "./people.js";
 import { showPerson } from "./person.js";
+import { isSending } from "./sending.js";
 import { resumed, showSignIn, signOut } from "./signin.js";
 
 /** @typedef {(main: HTMLElement, id: string, signal: AbortSignal) => Promise<void>} Page */
@@ -15,6 +18,7 @@ import { resumed, showSignIn, signOut } from "./signin.js";
 const PAGES = [
   [/^#\/new$/, showNewPerson],
   [/^#\/people\/([\w-]+)$/, showPerson],
+  [/^#\/erasures\/([\w-]+)$/, showErasure],
   [/^#\/jobs$/, showJobs],
   [/^#\/how$/, showHow],
 ];
@@ -24,10 +28,12 @@ const NAMED = ["#/jobs", "#/how"]; // pages with a link of their own; all others
 const main = byId("main");
 let leaving = new AbortController(); // ends whatever the page before still does
 let signedIn = false;
+let here = location.hash; // the address of what is shown
 
 /** Show the page that the address names. */
 async function show() {
   if (!signedIn) return;
+  here = location.hash;
   leaving.abort();
   leaving = new AbortController();
   const { signal } = leaving;
@@ -39,14 +45,41 @@ async function show() {
   } catch (error) {
     if (signal.aborted) return;
     if (!(error instanceof Problem)) throw error;
-    fill(
-      place,
-      h("h1", { tabindex: -1 }, "That did not work"),
-      notice(error),
-      h("a", { class: "button plain", href: "#/" }, "Back to everybody"),
-    );
+    fill(place, ...trouble(error, show));
   }
   if (!signal.aborted) arrive(place);
+}
+
+/**
+ * @param {unknown} error
+ * @param {() => void} again
+ * @returns {HTMLElement[]}
+ */
+function trouble(error, again) {
+  const button = h("button", { type: "button", class: "primary", onclick: again }, "Try again");
+  const back = h("a", { class: "button plain", href: "#/" }, "Back to everybody");
+  return [
+    h("h1", { tabindex: -1 }, "That did not work"),
+    notice(error),
+    h("div", { class: "row" }, button, signedIn && back),
+  ];
+}
+
+/** Show the page of another address, unless photos are on their way and whoever sends them would rather stay. */
+async function move() {
+  if (signedIn && isSending() && !(await mayLeave())) history.replaceState(null, "", here || "#/");
+  else show();
+}
+
+let asking = false;
+
+async function mayLeave() {
+  if (asking) return false;
+  asking = true;
+  const text = "They have not all arrived yet. Those that have not are lost if you leave this page now.";
+  const leave = await confirmed({ title: "Leave while photos are sent?", text, yes: "Leave", no: "Stay" });
+  asking = false;
+  return leave;
 }
 
 /**
@@ -64,13 +97,14 @@ function pageOf(address) {
 /** @param {HTMLElement} place */
 function arrive(place) {
   fill(main, place);
+  say(""); // what was said belongs to the page before
   const title = place.querySelector("h1");
   document.title = `${title?.textContent ?? "Studio"} \u00b7 ID-PreFeR`;
   title?.focus({ preventScroll: true });
   window.scrollTo(0, 0);
-  const here = NAMED.includes(location.hash) ? location.hash : "#/";
+  const named = NAMED.includes(location.hash) ? location.hash : "#/";
   for (const link of document.querySelectorAll("header nav a")) {
-    if (link.getAttribute("href") === here) link.setAttribute("aria-current", "page");
+    if (link.getAttribute("href") === named) link.setAttribute("aria-current", "page");
     else link.removeAttribute("aria-current");
   }
 }
@@ -80,6 +114,7 @@ function leave(why) {
   if (!signedIn && why) return;
   signedIn = false;
   leaving.abort();
+  say("");
   byId("top").hidden = true;
   document.title = "Sign in \u00b7 ID-PreFeR";
   showSignIn(main, why, enter);
@@ -91,7 +126,18 @@ function enter() {
   show();
 }
 
-window.addEventListener("hashchange", show);
+async function begin() {
+  try {
+    if (await resumed()) enter();
+    else leave("");
+  } catch (error) {
+    fill(main, h("div", { class: "page" }, ...trouble(error, begin))); // no answer is no reason to ask for a key
+  }
+}
+
+window.addEventListener("hashchange", move);
+window.addEventListener("beforeunload", (event) => isSending() && event.preventDefault());
+ignoreStrayFiles(document);
 window.addEventListener("signed-out", () => leave("Your session has ended. Sign in again to go on."));
 byId("skip").addEventListener("click", () => {
   const target = main.querySelector("h1") ?? main;
@@ -103,5 +149,4 @@ byId("sign-out").addEventListener("click", async () => {
   leave("");
 });
 
-if (await resumed()) enter();
-else leave("");
+await begin();

@@ -17,18 +17,31 @@ const METHODS = [
   ["guardian", "A guardian agreed for them"],
 ];
 
-/** @type {[string, string, boolean][]} */
+/** @type {[string, string][]} */
 const PURPOSES = [
-  ["train", "Train a model of their face", true],
-  ["restore", "Restore photos of them", true],
-  ["evaluate", "Measure how good the results are", false],
+  ["train", "Train a model of their face"],
+  ["restore", "Restore photos of them"],
+  ["evaluate", "Measure how good the results are"],
 ];
 
+/** Without these purposes a part of a person's page can do nothing. */
+export const NEEDED = ["train", "restore"];
+
 /**
- * Return the fields of a consent record, for a form of whoever asks.
+ * Return what a purpose allows, in words.
+ * @param {string} purpose
+ */
+export function purposeWord(purpose) {
+  const found = PURPOSES.find(([value]) => value === purpose);
+  return found ? found[1].charAt(0).toLowerCase() + found[1].slice(1) : purpose;
+}
+
+/**
+ * Return the fields of a consent record, for a form of whoever asks; some purposes are ticked already.
+ * @param {string[]} [ticked]
  * @returns {HTMLElement}
  */
-export function consentFields() {
+export function consentFields(ticked = NEEDED) {
   return h(
     "fieldset",
     { class: "stack" },
@@ -55,31 +68,48 @@ export function consentFields() {
         h("label", { for: "method" }, "How they agreed"),
         h("select", { id: "method", name: "method" }, ...METHODS.map(([value, text]) => h("option", { value }, text))),
       ),
-      field("jurisdiction", "Country, or country and region", {
-        placeholder: "DE or US-IL",
-        pattern: "[A-Z]{2}(-[A-Z0-9]{1,3})?",
-        title: "two capital letters, such as DE, or with a region, such as US-IL",
-        autocapitalize: "characters",
-      }),
+      country(),
     ),
-    h(
-      "div",
-      { class: "field", role: "group", "aria-labelledby": "purposes" },
-      h("span", { class: "label", id: "purposes" }, "They agreed that we"),
-      ...PURPOSES.map(([value, text, on]) =>
-        h("label", { class: "tick" }, h("input", { type: "checkbox", name: "purposes", value, checked: on }), text),
-      ),
-    ),
+    purposes(ticked),
+  );
+}
+
+function country() {
+  const pattern = "[A-Za-z]{2}(-[A-Za-z0-9]{1,3})?";
+  const whole = field("jurisdiction", "Country, or country and region", {
+    pattern,
+    title: "two letters, such as DE, or with a region, such as US-IL",
+    autocapitalize: "characters",
+    "aria-describedby": "jurisdiction-hint",
+  });
+  whole.append(h("p", { class: "small faint", id: "jurisdiction-hint" }, "Two letters, such as DE, or US-IL"));
+  return whole;
+}
+
+/** @param {string[]} ticked */
+function purposes(ticked) {
+  const ticks = PURPOSES.map(([value]) =>
+    h("input", { type: "checkbox", name: "purposes", value, checked: ticked.includes(value) }),
+  );
+  const check = () => ticks[0].setCustomValidity(ticks.some((one) => one.checked) ? "" : "Tick at least one of these.");
+  check();
+  return h(
+    "div",
+    { class: "field", role: "group", "aria-labelledby": "purposes", onchange: check },
+    h("span", { class: "label", id: "purposes" }, "They agreed that we"),
+    ...PURPOSES.map(([, text], i) => h("label", { class: "tick" }, ticks[i], text)),
   );
 }
 
 /**
+ * Return a field that must be filled in, with more than blanks.
  * @param {string} name
  * @param {string} label
- * @param {Record<string, string>} more
+ * @param {Record<string, string>} [more]
  */
-function field(name, label, more) {
-  const input = h("input", { id: name, name, required: true, maxlength: 200, autocomplete: "off", ...more });
+export function field(name, label, more) {
+  const filled = { pattern: ".*\\S.*", title: "more than blanks" };
+  const input = h("input", { id: name, name, required: true, maxlength: 200, autocomplete: "off", ...filled, ...more });
   return h("div", { class: "field" }, h("label", { for: name }, label), input);
 }
 
@@ -91,14 +121,15 @@ function field(name, label, more) {
  */
 export function record(identityId, form, signal) {
   const fields = new FormData(form);
+  const line = (/** @type {string} */ name) => String(fields.get(name)).trim();
   const json = {
-    subject: fields.get("subject"),
-    attested_by: fields.get("attested_by"),
+    subject: line("subject"),
+    attested_by: line("attested_by"),
     method: fields.get("method"),
     purposes: fields.getAll("purposes"),
     text_version: fields.get("text") === TEXT ? VERSION : "own text",
     text: fields.get("text"),
-    jurisdiction: fields.get("jurisdiction"),
+    jurisdiction: line("jurisdiction").toUpperCase(),
   };
   return ask("POST", `/v1/identities/${identityId}/consents`, { json, signal });
 }

@@ -7,6 +7,7 @@ const HEIGHT = 200;
 const LEFT = 44;
 const BELOW = 24;
 const SMOOTHING = 0.85; // share of the curve so far in each next point: single steps are noisy
+const FIRST = 6; // points whose mean is taken for where the loss began
 
 /** Points in, a picture out; the picture is described in words besides. */
 export class LossCurve {
@@ -38,8 +39,8 @@ export class LossCurve {
     const y = (/** @type {number} */ loss) => 8 + (1 - loss / highest) * (HEIGHT - BELOW - 8);
     const line = (/** @type {[number, number][]} */ points) =>
       points.map(([step, loss]) => `${x(step).toFixed(1)},${y(loss).toFixed(1)}`).join(" ");
-    const [step, loss] = this.points[this.points.length - 1];
-    const words = `Loss ${loss.toFixed(3)} at step ${step} of ${this.total}; it began at ${this.points[0][1].toFixed(3)}.`;
+    const means = smoothed(this.points);
+    const words = this.inWords(means);
     const picture = svg(
       "svg",
       { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img", "aria-label": words },
@@ -47,10 +48,20 @@ export class LossCurve {
       svg("text", { x: LEFT, y: HEIGHT - 6 }, "step 0"),
       svg("text", { x: WIDTH - 8, y: HEIGHT - 6, "text-anchor": "end" }, String(this.total)),
       svg("polyline", { class: "raw", points: line(this.points) }),
-      svg("polyline", { class: "smooth", points: line(smoothed(this.points)) }),
+      svg("polyline", { class: "smooth", points: line(means) }),
     );
     fill(this.element, picture, h("figcaption", { class: "small faint" }, words));
     this.element.hidden = false;
+  }
+
+  /**
+   * Describe the curve by its means: a single step says little.
+   * @param {[number, number][]} means
+   */
+  inWords(means) {
+    const [step, loss] = means[means.length - 1];
+    const begun = means[Math.min(FIRST, means.length) - 1][1];
+    return `Loss about ${loss.toFixed(3)} at step ${step} of ${this.total}; it began at about ${begun.toFixed(3)}.`;
   }
 }
 

@@ -44,3 +44,14 @@ function listen(zone, given) {
     if (files.length) given(files);
   });
 }
+
+/**
+ * Let a file that is dropped beside a zone fall to the ground: the browser would open it instead of the page.
+ * @param {Document} page
+ */
+export function ignoreStrayFiles(page) {
+  const ignore = (/** @type {Event} */ event) => {
+    if (/** @type {DragEvent} */ (event).dataTransfer?.types.includes("Files")) event.preventDefault();
+  };
+  for (const name of ["dragover", "drop"]) page.addEventListener(name, ignore);
+}

@@ -55,8 +55,6 @@ function faceEvidence({ evidence }) {
  * @param {number} after
  */
 function likeness(before, after) {
-  const gain = after - before;
-  const sign = gain < 0 ? "\u2212" : "+";
   return h(
     "div",
     { class: "likeness" },
@@ -66,10 +64,21 @@ function likeness(before, after) {
     h(
       "p",
       { class: "small faint" },
-      `${sign}${Math.abs(gain).toFixed(2)}, by a second recognizer that took no part in restoring. ` +
+      `${gainWords(before, after)}, by a second recognizer that took no part in restoring. ` +
         "1 is the same picture, about 0 is a stranger.",
     ),
   );
+}
+
+/**
+ * Return the gain as the reader finds it by subtracting the figures that are shown.
+ * @param {number} before
+ * @param {number} after
+ */
+function gainWords(before, after) {
+  const hundredths = Math.round(100 * Number(after.toFixed(2)) - 100 * Number(before.toFixed(2)));
+  if (hundredths === 0) return "No change";
+  return `${hundredths < 0 ? "\u2212" : "+"}${(Math.abs(hundredths) / 100).toFixed(2)}`;
 }
 
 /**

@@ -18,14 +18,14 @@ export function boxesOf(detail) {
 }
 
 /**
- * Show the faces in a place; `chosen` gets the box of the one that is pressed.
+ * Show the faces in a place; `chosen` gets the box of the one that is pressed, `none` is told if it is none of them.
  * @param {HTMLElement} place
  * @param {Photo} photo
  * @param {Box[]} boxes
  * @param {string} name
- * @param {(box: Box) => void} chosen
+ * @param {{chosen: (box: Box) => void, none: () => void}} answers
  */
-export function chooseFace(place, photo, boxes, name, chosen) {
+export function chooseFace(place, photo, boxes, name, { chosen, none }) {
   const buttons = boxes.map((box, i) => faceButton(photo, box, i, chosen));
   const stage = h(
     "div",
@@ -34,7 +34,17 @@ export function chooseFace(place, photo, boxes, name, chosen) {
     ...buttons,
   );
   const title = `Which of these ${boxes.length} faces is ${name}?`;
-  fill(place, h("div", { class: "stack", role: "group", "aria-label": title }, h("h3", {}, title), stage));
+  const other = h("button", { type: "button", class: "plain", onclick: none }, "None of them");
+  fill(
+    place,
+    h(
+      "div",
+      { class: "stack", role: "group", "aria-label": title },
+      h("h3", {}, title),
+      stage,
+      h("div", { class: "row" }, other),
+    ),
+  );
   say(title);
   buttons[0]?.focus();
 }

@@ -1,24 +1,14 @@
-/** Taking it back: consent withdrawn, a person erased, and the receipt that says so. */
+/** Taking it back: consent withdrawn, or a person erased. */
 
-import { fill, h, say } from "./dom.js";
-import { pause } from "./follow.js";
+import { h } from "./dom.js";
+import { purposeWord } from "./consent.js";
+import { erasureAddress } from "./erasure.js";
 import { ask } from "./http.js";
 import { busy, confirmed } from "./notices.js";
-import { section } from "./person.js";
-import { sentence, when } from "./words.js";
+import { section } from "./section.js";
+import { when } from "./words.js";
 
 /** @typedef {import("./person.js").Person} Person */
-
-const PATIENCE_MILLISECONDS = 1000;
-
-/** @type {Record<string, string>} */
-const DOING = {
-  queued: "The keys are destroyed: nothing can be read any more. The files follow\u2026",
-  running: "Files are being deleted\u2026",
-  verifying: "The storage is being looked through once more\u2026",
-  completed: "Everything is erased.",
-  failed: "The erasure failed. It is tried again by itself; whoever runs the service should look at the log.",
-};
 
 /**
  * Return the last part of a person's page.
@@ -28,19 +18,16 @@ const DOING = {
  */
 export function farewell(person, consents) {
   const problems = h("div");
-  const progress = h("div", { class: "stack" });
-  const gone = (/** @type {string} */ erasureId) => watch(person, erasureId, progress);
   const erasing = ["erasing", "erased"].includes(person.state);
   const children = erasing
     ? [h("p", {}, "This person is being erased, or has been: photos, models, restorations and keys.")]
-    : [records(person, consents, problems, gone), h("div", { class: "row" }, eraseButton(person, problems, gone))];
+    : [records(person, consents, problems), h("div", { class: "row" }, eraseButton(person, problems))];
   return section(
     "farewell",
     "Consent and erasure",
     "Taking it back erases the photos, the models and the restorations for good.",
     ...children,
     problems,
-    progress,
   );
 }
 
@@ -48,9 +35,8 @@ export function farewell(person, consents) {
  * @param {Person} person
  * @param {any[]} consents
  * @param {HTMLElement} problems
- * @param {(erasureId: string) => Promise<void>} gone
  */
-function records(person, consents, problems, gone) {
+function records(person, consents, problems) {
   return h(
     "ul",
     { class: "consents", role: "list" },
@@ -59,7 +45,7 @@ function records(person, consents, problems, gone) {
         "li",
         { class: "row" },
         h("span", { class: "grow" }, described(one)),
-        !one.withdrawn_at && withdrawButton(person, one, problems, gone),
+        !one.withdrawn_at && withdrawButton(person, one, problems),
       ),
     ),
   );
@@ -67,27 +53,28 @@ function records(person, consents, problems, gone) {
 
 /** @param {any} consent */
 function described(consent) {
+  const purposes = consent.purposes.map(purposeWord).join(", ");
+  const agreed = `Agreed on ${when(consent.created_at)}${purposes && ` to this: ${purposes}`}.`;
   const end = consent.withdrawn_at ? ` Withdrawn ${when(consent.withdrawn_at)}.` : "";
-  const text = `${consent.subject} agreed to ${consent.purposes.join(", ")} on ${when(consent.created_at)}`;
-  return `${sentence(`${text}, attested by ${consent.attested_by}`)}${end}`;
+  return `${agreed} Known to you as ${consent.subject}; attested by ${consent.attested_by}.${end}`;
 }
 
 /**
  * @param {Person} person
  * @param {any} consent
  * @param {HTMLElement} problems
- * @param {(erasureId: string) => Promise<void>} gone
  */
-function withdrawButton(person, consent, problems, gone) {
+function withdrawButton(person, consent, problems) {
   const button = h("button", { type: "button", class: "plain" }, "Withdraw");
+  button.setAttribute("aria-label", `Withdraw the consent of ${when(consent.created_at)}`);
   button.addEventListener("click", async () => {
     const text = `Running work for ${person.name} stops, and everything made from their photos is erased.`;
     if (!(await confirmed({ title: "Withdraw this consent?", text, yes: "Withdraw it" }))) return;
     await busy(button, problems, async () => {
       const path = `/v1/consents/${consent.id}/withdraw`;
       const { erasure_id } = await ask("POST", path, { json: {}, signal: person.signal });
-      say("The consent was withdrawn.");
-      if (erasure_id) await gone(erasure_id);
+      if (erasure_id) follow(erasure_id);
+      else window.dispatchEvent(new Event("hashchange")); // the page anew: something else still covers the rest
     });
   });
   return button;
@@ -96,9 +83,8 @@ function withdrawButton(person, consent, problems, gone) {
 /**
  * @param {Person} person
  * @param {HTMLElement} problems
- * @param {(erasureId: string) => Promise<void>} gone
  */
-function eraseButton(person, problems, gone) {
+function eraseButton(person, problems) {
   const button = h("button", { type: "button", class: "danger", id: "erase" }, "Erase this person");
   button.addEventListener("click", async () => {
     const title = `Erase ${person.name}?`;
@@ -106,41 +92,16 @@ function eraseButton(person, problems, gone) {
     if (!(await confirmed({ title, text, yes: "Erase for good" }))) return;
     await busy(button, problems, async () => {
       const erasure = await ask("DELETE", `/v1/identities/${person.id}`, { signal: person.signal });
-      await gone(erasure.id);
+      follow(erasure.id);
     });
   });
   return button;
 }
 
 /**
- * Show how far an erasure is until it has ended; everything else on the page goes.
- * @param {Person} person
+ * Go to the erasure's page instead of this one: going back would lead to nobody.
  * @param {string} erasureId
- * @param {HTMLElement} progress
  */
-async function watch(person, erasureId, progress) {
-  const own = progress.closest("section");
-  document.querySelectorAll("main section.part").forEach((part) => part !== own && part.remove());
-  own?.querySelectorAll(".consents, #erase").forEach((part) => part.remove());
-  for (;;) {
-    const erasure = await ask("GET", `/v1/erasures/${erasureId}`, { signal: person.signal });
-    const line = h("p", { tabindex: -1 }, DOING[erasure.state] ?? erasure.state);
-    fill(
-      progress,
-      line,
-      erasure.receipt && receiptLink(erasure),
-      h("a", { class: "button plain", href: "#/" }, "Back to everybody"),
-    );
-    line.focus();
-    if (["completed", "failed"].includes(erasure.state)) break;
-    await pause(PATIENCE_MILLISECONDS);
-  }
-  await person.refresh();
-}
-
-/** @param {any} erasure */
-function receiptLink(erasure) {
-  const text = JSON.stringify(erasure.receipt, null, 2);
-  const href = URL.createObjectURL(new Blob([text], { type: "application/json" }));
-  return h("a", { class: "button primary", href, download: `${erasure.id}.json` }, "Download the signed receipt");
+function follow(erasureId) {
+  location.replace(erasureAddress(erasureId));
 }

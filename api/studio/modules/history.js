@@ -2,10 +2,10 @@
 
 import { fill, h, say } from "./dom.js";
 import { wayOf } from "./evidence.js";
-import { all, ask } from "./http.js";
+import { all, discard } from "./http.js";
 import { attempt, confirmed } from "./notices.js";
-import { section } from "./person.js";
-import { sentence, when } from "./words.js";
+import { section } from "./section.js";
+import { exactly, fileName, sentence } from "./words.js";
 
 /** @typedef {import("./person.js").Person} Person */
 
@@ -39,7 +39,7 @@ export class History {
 
   /** @param {any} restoration */
   item(restoration) {
-    const made = when(restoration.created_at);
+    const made = exactly(restoration.created_at);
     const links = h(
       "div",
       { class: "row" },
@@ -48,7 +48,7 @@ export class History {
         {
           class: "button plain",
           href: restoration.image_url,
-          download: "restored",
+          download: fileName(this.person.name, "restored", made),
           "aria-label": `Download the photo restored ${made}`,
         },
         "Download",
@@ -80,6 +80,7 @@ export class History {
         restoration.faces.map((/** @type {any} */ face) => sentence(wayOf(restoration, face))).join(" "),
         gain(restoration),
       ),
+      ...doubts(restoration),
       links,
     );
   }
@@ -89,11 +90,20 @@ export class History {
     const text = "Its files are deleted and its key is destroyed. What you downloaded stays with you.";
     if (!(await confirmed({ title: "Delete this restoration?", text, yes: "Delete it" }))) return;
     await attempt(this.problems, async () => {
-      await ask("DELETE", `/v1/restorations/${restoration.id}`, { signal: this.person.signal });
+      await discard(`/v1/restorations/${restoration.id}`, this.person.signal);
       await this.load();
       say("The restoration was deleted.");
     });
   }
+}
+
+/**
+ * Return what speaks against a restoration: a figure alone would look like a proof.
+ * @param {any} restoration
+ */
+function doubts({ faces }) {
+  const found = faces.flatMap((/** @type {any} */ { evidence }) => [evidence.doubt, evidence.warning]).filter(Boolean);
+  return found.map((/** @type {string} */ one) => h("p", { class: "notice bad small" }, sentence(one)));
 }
 
 /** @param {any} restoration */

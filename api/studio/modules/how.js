@@ -10,8 +10,9 @@ const STEPS = [
   ],
   [
     "About five photos",
-    "They may be blurred or tiny. Each one is looked at: is there one face, is it the same person, what is wrong with " +
-      "it? What is wrong is learned beside the face, and left out later.",
+    "They may be blurred or tiny. Each one is looked at: is there one face, and what is wrong with it? What is wrong is " +
+      "learned beside the face, and left out later. Somebody else among them is noticed only where the face is clearly " +
+      "another one, about half the time: look through them yourself.",
   ],
   [
     "Training",

@@ -6,7 +6,7 @@
 export class Problem extends Error {
   /** @param {Record<string, any>} body */
   constructor(body) {
-    super(body.detail ?? body.title ?? "");
+    super(body.detail ?? "");
     this.code = String(body.code ?? "internal");
     this.title = String(body.title ?? "Something went wrong");
     this.retryable = Boolean(body.retryable);
@@ -17,18 +17,20 @@ export class Problem extends Error {
 const UNREACHABLE = {
   code: "unreachable",
   title: "The service does not answer",
-  detail: "got no answer; wanted one; check that the service runs and that you are online, then try again",
   retryable: true,
 };
 
-let csrfToken = "";
+/** @typedef {{tenant_id: string, csrf_token: string}} Session */
+
+/** @type {Session} */
+let session = { tenant_id: "", csrf_token: "" };
 
 /**
- * Let every unsafe request from now on carry the session's token.
- * @param {string} token
+ * Let every unsafe request from now on carry a session's token.
+ * @param {Session} opened
  */
-export function useToken(token) {
-  csrfToken = token;
+export function useSession(opened) {
+  session = opened;
 }
 
 /**
@@ -39,9 +41,36 @@ export function useToken(token) {
  * @returns {Promise<any>}
  */
 export async function ask(method, path, request = {}) {
+  const { csrf_token } = session;
   const answer = await sent(method, path, request);
-  if (!answer.ok) throw await problemOf(answer, path);
-  return answer.status === 204 ? null : answer.json();
+  if (answer.ok) return answer.status === 204 ? null : answer.json();
+  const problem = await problemOf(answer, path);
+  if (problem.code !== "csrf_required" || !(await renewed(csrf_token))) throw problem;
+  return ask(method, path, request);
+}
+
+/**
+ * Take the token of the session that another tab has opened meanwhile; say whether it is another one than was sent.
+ * @param {string} sentToken
+ */
+async function renewed(sentToken) {
+  const opened = await ask("GET", "/v1/session");
+  if (opened.tenant_id !== session.tenant_id) return false; // what is on this page is not theirs
+  session = opened;
+  return opened.csrf_token !== sentToken;
+}
+
+/**
+ * Delete something; that it is gone already, by another tab for one, is as good.
+ * @param {string} path
+ * @param {AbortSignal} signal
+ */
+export async function discard(path, signal) {
+  try {
+    await ask("DELETE", path, { signal });
+  } catch (error) {
+    if (!(error instanceof Problem && ["not_found", "gone"].includes(error.code))) throw error;
+  }
 }
 
 /**
@@ -52,7 +81,7 @@ export async function ask(method, path, request = {}) {
 async function sent(method, path, request) {
   /** @type {Record<string, string>} */
   const headers = { Accept: "application/json", ...request.headers };
-  if (method !== "GET") headers["X-CSRF-Token"] = csrfToken;
+  if (method !== "GET") headers["X-CSRF-Token"] = session.csrf_token;
   if (request.json !== undefined) headers["Content-Type"] = "application/json";
   const body = request.json === undefined ? request.form : JSON.stringify(request.json);
   try {

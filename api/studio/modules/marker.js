@@ -13,13 +13,13 @@ const SMALLEST = 0.04;
 const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 
 /**
- * Let a person draw a frame in a place; `chosen` gets its box.
+ * Let a person draw a frame in a place; `chosen` gets its box, `canceled` is told that there will be none.
  * @param {HTMLElement} where
  * @param {Photo} photo
  * @param {string} name
- * @param {(box: Box) => void} chosen
+ * @param {{chosen: (box: Box) => void, canceled: () => void}} answers
  */
-export function markFace(where, photo, name, chosen) {
+export function markFace(where, photo, name, { chosen, canceled }) {
   const shorter = Math.min(photo.width, photo.height);
   let box = around(photo, [photo.width / 2, photo.height / 2], shorter * 0.4);
   const frame = h("button", {
@@ -40,20 +40,40 @@ export function markFace(where, photo, name, chosen) {
     event.preventDefault();
     lay(next);
   });
-  drawBy(stage, photo, lay);
+  drawBy(stage, photo, () => box[2] - box[0], lay);
   const done = h(
     "button",
     { type: "button", class: "primary", onclick: () => chosen(/** @type {Box} */ (box.map(Math.round))) },
     "Restore this face",
   );
+  const cancel = h(
+    "button",
+    {
+      type: "button",
+      class: "plain",
+      onclick: () => {
+        where.replaceChildren();
+        canceled();
+      },
+    },
+    "Cancel",
+  );
   const hint = h(
     "p",
     { class: "small faint" },
-    "Draw a square around the face, from its middle outwards. With the keyboard: arrows move it, + and \u2212 change its size.",
+    "Draw a square around the face, from its middle outwards; a click moves the frame there. With the keyboard: arrows move it, " +
+      "+ and \u2212 change its size.",
   );
   fill(
     where,
-    h("div", { class: "stack" }, h("h3", {}, `Where is ${name}?`), hint, stage, h("div", { class: "row" }, done)),
+    h(
+      "div",
+      { class: "stack" },
+      h("h3", {}, `Where is ${name}?`),
+      hint,
+      stage,
+      h("div", { class: "row" }, done, cancel),
+    ),
   );
   lay(box);
   frame.focus();
@@ -63,9 +83,10 @@ export function markFace(where, photo, name, chosen) {
 /**
  * @param {HTMLElement} stage
  * @param {Photo} photo
+ * @param {() => number} side
  * @param {(box: Box) => void} lay
  */
-function drawBy(stage, photo, lay) {
+function drawBy(stage, photo, side, lay) {
   /** @type {[number, number] | null} */
   let middle = null;
   const point = (/** @type {PointerEvent} */ event) => {
@@ -77,12 +98,14 @@ function drawBy(stage, photo, lay) {
   };
   stage.addEventListener("pointerdown", (event) => {
     middle = point(event);
+    lay(around(photo, middle, side()));
     stage.setPointerCapture(event.pointerId);
   });
   stage.addEventListener("pointermove", (event) => {
     if (middle === null) return;
     const [x, y] = point(event);
-    lay(around(photo, middle, 2 * Math.max(Math.abs(x - middle[0]), Math.abs(y - middle[1]))));
+    const drawn = 2 * Math.max(Math.abs(x - middle[0]), Math.abs(y - middle[1]));
+    if (drawn > Math.min(photo.width, photo.height) * SMALLEST) lay(around(photo, middle, drawn)); // else the hand shook
   });
   stage.addEventListener("pointerup", () => (middle = null));
 }

@@ -1,20 +1,24 @@
 /** What trainings made of a person: which one restorations use, to take along, to delete. */
 
 import { fill, h, say } from "./dom.js";
-import { all, ask } from "./http.js";
+import { all, ask, discard } from "./http.js";
 import { attempt, busy, confirmed } from "./notices.js";
-import { section } from "./person.js";
+import { section } from "./section.js";
 import { exactly } from "./words.js";
 
 /** @typedef {import("./person.js").Person} Person */
 
 const MOST = 100;
 
-/** The trained models of one person. */
+/** The trained models of one person; `told` is told whether one of them is in use. */
 export class Models {
-  /** @param {Person} person */
-  constructor(person) {
+  /**
+   * @param {Person} person
+   * @param {(used: boolean) => void} told
+   */
+  constructor(person, told) {
     this.person = person;
+    this.told = told;
     this.problems = h("div");
     this.list = h("ul", { class: "models", role: "list" });
     this.element = section(
@@ -32,6 +36,7 @@ export class Models {
     const there = models.filter((model) => model.state !== "building");
     fill(this.list, ...there.map((model) => this.item(model)));
     this.element.hidden = there.length === 0;
+    this.told(there.some((model) => model.state === "active"));
   }
 
   /** @param {any} model */
@@ -76,7 +81,11 @@ export class Models {
    * @param {string} made
    */
   use(model, made) {
-    const button = h("button", { type: "button", class: "plain", "aria-label": `Use it: the model of ${made}` }, "Use it");
+    const button = h(
+      "button",
+      { type: "button", class: "plain", "aria-label": `Use it: the model of ${made}` },
+      "Use it",
+    );
     button.addEventListener("click", () =>
       busy(button, this.problems, async () => {
         await ask("POST", `/v1/adapters/${model.id}/activate`, { signal: this.person.signal });
@@ -91,11 +100,13 @@ export class Models {
    * @param {boolean} used
    */
   async remove(model, used) {
-    const next = used ? " Until you train again or use another one, photos are restored from the references alone." : "";
+    const next = used
+      ? " Until you train again or use another one, photos are restored from the references alone."
+      : "";
     const text = `Its file is deleted. What was restored with it stays, and so does what you downloaded.${next}`;
     if (!(await confirmed({ title: "Delete this model?", text, yes: "Delete it" }))) return;
     await attempt(this.problems, async () => {
-      await ask("DELETE", `/v1/adapters/${model.id}`, { signal: this.person.signal });
+      await discard(`/v1/adapters/${model.id}`, this.person.signal);
       await this.changed("The model was deleted.");
     });
   }

@@ -4,10 +4,9 @@ import { byId, fill, h, say } from "./dom.js";
 import { Problem } from "./http.js";
 import { sentence, whatToDo } from "./words.js";
 
-const FOR_PROGRAMS = ["unauthenticated", "csrf_required"]; // codes whose details speak of headers
-
 /**
- * Return a notice that says what was refused, why, and what to do.
+ * Return a notice that says what was refused and what to do; the service's own words, meant for programs as well,
+ * stand behind it where they are not all there is to say.
  * @param {unknown} error
  * @returns {HTMLElement}
  */
@@ -17,9 +16,23 @@ export function notice(error) {
   return h(
     "div",
     { class: "notice bad", role: "alert" },
-    h("p", {}, h("strong", {}, sentence(error.title)), advice && ` ${advice}`),
-    !FOR_PROGRAMS.includes(error.code) && h("p", { class: "small" }, sentence(error.message)),
-    error.requestId && h("p", { class: "small faint" }, "Request ", h("code", {}, error.requestId)),
+    h("p", {}, h("strong", {}, sentence(error.title)), ` ${advice ?? (error.message && sentence(error.message))}`),
+    details(advice ? error.message : "", error.requestId),
+  );
+}
+
+/**
+ * @param {string} words
+ * @param {string} requestId
+ */
+function details(words, requestId) {
+  if (!words && !requestId) return null;
+  return h(
+    "details",
+    { class: "small" },
+    h("summary", {}, "Details"),
+    words && h("p", {}, sentence(words)),
+    requestId && h("p", { class: "faint" }, "Request ", h("code", {}, requestId)),
   );
 }
 
@@ -30,6 +43,28 @@ export function notice(error) {
  */
 export function jobNotice(error, title) {
   return notice(new Problem({ ...error, title }));
+}
+
+/**
+ * Put something into a place and move the focus there, so that it is read out and the next key goes on from it.
+ * @param {HTMLElement} place
+ * @param {HTMLElement} words
+ */
+export function spokenTo(place, words) {
+  words.tabIndex = -1;
+  fill(place, words);
+  words.focus();
+}
+
+/** Return a line that says that the service does not answer, for as long as that is so. */
+export function outage() {
+  const words = "The connection is lost; trying again\u2026";
+  const element = h("p", { class: "notice", hidden: true }, words);
+  const connected = (/** @type {boolean} */ yes) => {
+    if (!yes && element.hidden) say(words);
+    element.hidden = yes;
+  };
+  return { element, connected };
 }
 
 /**
@@ -59,19 +94,23 @@ export async function attempt(place, work) {
 export async function busy(button, place, work) {
   button.disabled = true;
   button.setAttribute("aria-busy", "true");
-  const done = await attempt(place, work);
-  button.disabled = false;
-  button.removeAttribute("aria-busy");
+  let done = false;
+  try {
+    done = await attempt(place, work);
+  } finally {
+    button.disabled = false;
+    button.removeAttribute("aria-busy");
+  }
   if (!done && button.isConnected) button.focus();
   return done;
 }
 
 /**
  * Ask before something that cannot be taken back; the focus comes back to where it was.
- * @param {{title: string, text: string, yes: string}} question
+ * @param {{title: string, text: string, yes: string, no?: string}} question
  * @returns {Promise<boolean>}
  */
-export function confirmed({ title, text, yes }) {
+export function confirmed({ title, text, yes, no = "Keep it" }) {
   /** @type {HTMLDialogElement} */
   const dialog = byId("question");
   return new Promise((resolve) => {
@@ -83,7 +122,7 @@ export function confirmed({ title, text, yes }) {
       h(
         "div",
         { class: "row end" },
-        h("button", { type: "button", class: "plain", autofocus: true, onclick: close("no") }, "Keep it"),
+        h("button", { type: "button", class: "plain", autofocus: true, onclick: close("no") }, no),
         h("button", { type: "button", class: "danger", onclick: close("yes") }, yes),
       ),
     );

@@ -2,11 +2,13 @@
 
 import { fill, h } from "./dom.js";
 import { all, ask } from "./http.js";
-import { consentFields, record } from "./consent.js";
+import { consentFields, field, record } from "./consent.js";
+import { dropDraft, keepDraft } from "./draft.js";
 import { busy } from "./notices.js";
-import { stateWord, when } from "./words.js";
+import { day, stateWord } from "./words.js";
 
 const MOST = 500;
+const DRAFT = "new-person";
 
 /**
  * Show everybody.
@@ -41,9 +43,9 @@ function card(person) {
         "span",
         { class: "who" },
         h("strong", {}, person.name),
-        h("span", { class: "small faint" }, `Added ${when(person.created_at)}`),
+        h("span", { class: "small faint" }, `Added ${day(person.created_at)}`),
+        badge(person.state),
       ),
-      badge(person.state),
     ),
   );
 }
@@ -84,25 +86,34 @@ export async function showNewPerson(main, _, signal) {
   const form = h(
     "form",
     { class: "card stack narrow" },
-    h(
-      "div",
-      { class: "field" },
-      h("label", { for: "name" }, "Name"),
-      h("input", { id: "name", name: "name", required: true, maxlength: 200, autocomplete: "off" }),
-    ),
+    field("name", "Name"),
     consentFields(),
     problems,
     h("div", { class: "row end" }, h("a", { class: "button plain", href: "#/" }, "Back"), button),
   );
-  let identityId = ""; // kept where the person was made but their consent was refused
+  keepDraft(form, DRAFT);
+  /** @type {any} */
+  let made = null; // kept where the person was made but their consent was refused
   form.addEventListener("submit", (/** @type {Event} */ event) => {
     event.preventDefault();
     busy(button, problems, async () => {
-      const json = { name: form.elements.namedItem("name").value.trim() };
-      identityId ||= (await ask("POST", "/v1/identities", { json, signal })).id;
-      await record(identityId, form, signal);
-      location.hash = `#/people/${identityId}`;
+      made = await named(made, form.elements.namedItem("name").value.trim(), signal);
+      await record(made.id, form, signal);
+      dropDraft(DRAFT);
+      location.hash = `#/people/${made.id}`;
     });
   });
   fill(main, h("div", { class: "heading narrow" }, h("h1", { tabindex: -1 }, "Add a person")), form);
+}
+
+/**
+ * Make a person of this name; one that is made already gets the name.
+ * @param {any} made
+ * @param {string} name
+ * @param {AbortSignal} signal
+ */
+async function named(made, name, signal) {
+  if (made === null) return ask("POST", "/v1/identities", { json: { name }, signal });
+  if (made.name === name) return made;
+  return ask("PATCH", `/v1/identities/${made.id}`, { json: { name }, signal });
 }

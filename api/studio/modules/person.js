@@ -2,13 +2,14 @@
 
 import { fill, h } from "./dom.js";
 import { all, ask } from "./http.js";
-import { consentFields, livePurposes, record } from "./consent.js";
+import { livePurposes, NEEDED } from "./consent.js";
 import { farewell } from "./farewell.js";
 import { History } from "./history.js";
 import { Models } from "./models.js";
-import { busy } from "./notices.js";
-import { badge, initial } from "./people.js";
+import { badge } from "./people.js";
+import { Permission } from "./permission.js";
 import { Photos } from "./photos.js";
+import { renaming } from "./renaming.js";
 import { Restoring } from "./restore.js";
 import { Training } from "./training.js";
 
@@ -39,21 +40,7 @@ export async function showPerson(main, id, signal) {
   };
   /** @type {Person} */
   const person = { id, name: identity.name, state: identity.state, signal, refresh };
-  fill(main, heading(identity, state), ...(await parts(person, consents)));
-}
-
-/**
- * @param {any} identity
- * @param {HTMLElement} state
- */
-function heading(identity, state) {
-  return h(
-    "div",
-    { class: "heading" },
-    h("span", { class: "initial large", "aria-hidden": "true" }, initial(identity.name)),
-    h("h1", { tabindex: -1 }, identity.name),
-    state,
-  );
+  fill(main, renaming(person, state), ...(await parts(person, consents)));
 }
 
 /**
@@ -65,51 +52,27 @@ async function parts(person, consents) {
   const end = farewell(person, consents);
   if (["erasing", "erased"].includes(person.state)) return [end];
   const live = livePurposes(consents);
-  if (!live.has("train") && !live.has("restore")) return [askConsent(person), end];
-  const history = new History(person);
-  const restoring = new Restoring(person, () => history.load());
-  const models = new Models(person);
-  const training = new Training(person, () => models.load());
-  const photos = new Photos(person, (count) => training.allow(count));
-  await Promise.all([photos.load(), training.load(), history.load(), models.load()]);
-  return [photos.element, training.element, models.element, restoring.element, history.element, end];
-}
-
-/** @param {Person} person */
-function askConsent(person) {
-  const button = h("button", { type: "submit", class: "primary" }, "Record their consent");
-  const problems = h("div");
-  const form = h(
-    "form",
-    { class: "card stack narrow" },
-    consentFields(),
-    problems,
-    h("div", { class: "row end" }, button),
-  );
-  form.addEventListener("submit", (/** @type {Event} */ event) => {
-    event.preventDefault();
-    busy(button, problems, async () => {
-      await record(person.id, form, person.signal);
-      window.dispatchEvent(new Event("hashchange")); // the page anew, with all its parts
-    });
-  });
-  return form;
+  const missing = NEEDED.filter((purpose) => !live.has(purpose));
+  const permission = new Permission(person, missing);
+  if (missing.length === NEEDED.length) return [permission.element, end];
+  const shown = await working(person, (purpose) => (live.has(purpose) ? null : permission.inPlaceOf(purpose)));
+  return missing.length ? [...shown, permission.element, end] : [...shown, end];
 }
 
 /**
- * Return a part of the page with its title; the style sheet counts the parts that are there.
- * @param {string} name
- * @param {string} title
- * @param {string} lead
- * @param {...HTMLElement} children
+ * Return the parts that work with photos; where a purpose is missing, what says so stands in their place.
+ * @param {Person} person
+ * @param {(purpose: string) => HTMLElement | null} without
+ * @returns {Promise<HTMLElement[]>}
  */
-export function section(name, title, lead, ...children) {
-  const id = `part-${name}`;
-  return h(
-    "section",
-    { class: "card part stack", "aria-labelledby": id },
-    h("div", { class: "part-title" }, h("span", { class: "number", "aria-hidden": "true" }), h("h2", { id }, title)),
-    h("p", { class: "faint" }, lead),
-    ...children,
-  );
+async function working(person, without) {
+  const history = new History(person);
+  const restoring = new Restoring(person, () => history.load());
+  const models = new Models(person, (used) => restoring.wishes.allowTrained(used));
+  const training = new Training(person, () => models.load());
+  const photos = new Photos(person, (count) => training.allow(count));
+  await Promise.all([photos, training, history, models, restoring].map((part) => part.load()));
+  const untrained = without("train");
+  const learning = untrained ? [untrained] : [photos.element, training.element];
+  return [...learning, models.element, without("restore") ?? restoring.element, history.element];
 }

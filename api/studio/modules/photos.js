@@ -2,17 +2,22 @@
 
 import { fill, h, say } from "./dom.js";
 import { dropZone } from "./drop.js";
-import { pause } from "./follow.js";
-import { all, ask } from "./http.js";
-import { attempt, busy, confirmed, notice } from "./notices.js";
-import { section } from "./person.js";
-import { reason, sentence } from "./words.js";
+import { patiently, pause } from "./follow.js";
+import { all, ask, discard, Problem } from "./http.js";
+import { attempt, busy, confirmed, outage } from "./notices.js";
+import { section } from "./section.js";
+import { sending, whyNotSent } from "./sending.js";
+import { copyOf, picture, refused, spoken, verdict } from "./verdict.js";
+import { sentence, whatToDo } from "./words.js";
 
 /** @typedef {import("./person.js").Person} Person */
+/** @typedef {{file: File, source: string, card: HTMLElement}} Given */
 
 const MOST = 200;
+const WANTED = 5;
 const PATIENCE_MILLISECONDS = 700;
 const AT_ONCE = 2; // uploads under way
+const COUNT = /^\d+ of \d+ photos: /; // in the service's advice: of the moment at which it was given
 
 /** The photos of one person; `counted` is told how many are accepted. */
 export class Photos {
@@ -27,8 +32,9 @@ export class Photos {
     this.known = new Map();
     this.list = h("ul", { class: "photos", role: "list" });
     this.problems = h("div");
+    this.outage = outage();
     this.summary = h("p", { class: "small", id: "photos-summary" });
-    /** @type {File[]} */
+    /** @type {Given[]} */
     this.waiting = [];
     this.underWay = 0;
     this.asking = false;
@@ -43,6 +49,7 @@ export class Photos {
         given: (files) => this.receive(files),
       }),
       this.problems,
+      this.outage.element,
       this.summary,
       this.list,
     );
@@ -51,7 +58,7 @@ export class Photos {
   /** Show the photos that are there already. */
   async load() {
     const photos = await this.all();
-    for (const photo of photos.reverse()) this.show(photo, this.card(), `/v1/references/${photo.id}/image`);
+    for (const photo of photos.reverse()) this.show(photo, this.card(), copyOf(photo));
     this.awaitVerdicts();
     this.count();
   }
@@ -62,31 +69,38 @@ export class Photos {
 
   /** @param {File[]} files */
   receive(files) {
-    this.waiting.push(...files);
     say(files.length === 1 ? "One photo is being added." : `${files.length} photos are being added.`);
-    while (this.underWay < AT_ONCE && this.waiting.length) this.sendNext();
+    for (const file of files) this.queue({ file, source: URL.createObjectURL(file), card: this.card() });
+  }
+
+  /** @param {Given} given */
+  queue(given) {
+    const why = whyNotSent(given.file);
+    if (why) {
+      this.refuse(given, why);
+      return;
+    }
+    const words = h("p", { class: "busy" }, "Sending\u2026");
+    fill(given.card, picture(given.source, given.file.name, ""), h("div", { class: "about" }, words));
+    this.waiting.push(given);
+    if (this.underWay < AT_ONCE) this.sendNext();
   }
 
   async sendNext() {
-    const file = /** @type {File} */ (this.waiting.shift());
-    const source = URL.createObjectURL(file);
-    const card = this.card();
-    fill(
-      card,
-      picture(source, file.name),
-      h("div", { class: "about" }, h("p", { class: "busy" }, "Being looked at\u2026")),
-    );
+    const given = this.waiting.shift();
+    if (!given) return;
     this.underWay += 1;
     try {
-      const photo = await this.send(file);
-      this.show(photo, card, source);
+      this.show(await sending(() => this.send(given.file)), given.card, given.source);
       this.awaitVerdicts();
+      this.count();
     } catch (error) {
       if (this.person.signal.aborted) return;
-      fill(card, picture(source, file.name), h("div", { class: "about" }, notice(error)));
+      if (!(error instanceof Problem)) throw error;
+      this.refuse(given, `${error.title}. ${whatToDo(error.code) ?? ""}`, error.retryable);
     } finally {
       this.underWay -= 1;
-      if (this.waiting.length) this.sendNext();
+      this.sendNext();
     }
   }
 
@@ -98,6 +112,32 @@ export class Photos {
     return (await ask("POST", path, { form, signal: this.person.signal })).data[0];
   }
 
+  /**
+   * Show that a file was not taken, and why; there is no picture of it, so its name stands for it.
+   * @param {Given} given
+   * @param {string} why
+   * @param {boolean} [again]
+   */
+  refuse(given, why, again = false) {
+    const { file, card } = given;
+    const retry = h("button", { type: "button", class: "plain", onclick: () => this.queue(given) }, "Try again");
+    retry.setAttribute("aria-label", `Try again to add ${file.name}`);
+    card.dataset.state = "refused";
+    const told = [named(file.name), ...refused("Not added", sentence(why.trim()))];
+    fill(
+      card,
+      h("div", { class: "about" }, ...told, again && retry),
+      cross(`Remove ${file.name}`, () => this.drop(card)),
+    );
+    say(`${file.name} was not added: ${why}`);
+  }
+
+  /** @param {HTMLElement} card */
+  drop(card) {
+    card.remove();
+    this.element.querySelector("input").focus();
+  }
+
   /** Ask again and again, by one request for all photos, until every verdict is there. */
   async awaitVerdicts() {
     if (this.asking) return;
@@ -105,7 +145,8 @@ export class Photos {
     await attempt(this.problems, async () => {
       while ([...this.known.values()].some((one) => one.photo.state === "checking")) {
         await pause(PATIENCE_MILLISECONDS);
-        for (const photo of await this.all()) this.update(photo);
+        const photos = await patiently(() => this.all(), this.outage.connected, this.person.signal);
+        for (const photo of photos) this.update(photo);
       }
     });
     this.asking = false;
@@ -123,14 +164,14 @@ export class Photos {
   judged(photo) {
     say(spoken(photo));
     this.count();
-    this.person.refresh();
+    attempt(this.problems, () => this.person.refresh());
   }
 
   count() {
     const photos = [...this.known.values()].map((one) => one.photo);
     const accepted = photos.filter((photo) => photo.state === "accepted");
     const latest = accepted.filter((photo) => photo.advice).sort((a, b) => (a.created_at < b.created_at ? 1 : -1))[0];
-    const advice = accepted.length < 5 && latest ? ` ${latest.advice}` : "";
+    const advice = accepted.length < WANTED && latest ? ` ${sentence(latest.advice.replace(COUNT, ""))}` : "";
     this.summary.textContent = photos.length ? `${accepted.length} of ${photos.length} photos are used.${advice}` : "";
     this.counted(accepted.length);
   }
@@ -152,7 +193,12 @@ export class Photos {
     card.dataset.state = photo.state;
     const name = photo.filename ?? "photo";
     const again = photo.state === "failed" && this.again(photo, name);
-    fill(card, picture(source, name), h("div", { class: "about" }, ...verdict(photo), again), this.removal(photo, name));
+    fill(
+      card,
+      source && picture(source, name, copyOf(photo)),
+      h("div", { class: "about" }, !source && named(name), ...verdict(photo), again),
+      cross(`Delete ${name}`, () => this.remove(photo)),
+    );
   }
 
   /**
@@ -161,7 +207,11 @@ export class Photos {
    * @param {string} name
    */
   again(photo, name) {
-    const button = h("button", { type: "button", class: "plain", "aria-label": `Try again to check ${name}` }, "Try again");
+    const button = h(
+      "button",
+      { type: "button", class: "plain", "aria-label": `Try again to check ${name}` },
+      "Try again",
+    );
     button.addEventListener("click", () =>
       busy(button, this.problems, async () => {
         await ask("POST", `/v1/jobs/${photo.job_id}/retry`, { signal: this.person.signal });
@@ -173,67 +223,30 @@ export class Photos {
     return button;
   }
 
-  /**
-   * @param {any} photo
-   * @param {string} name
-   */
-  removal(photo, name) {
-    const remove = async () => {
-      const text = "It is deleted at once. A model that was trained with it stays until you train again.";
-      if (!(await confirmed({ title: "Delete this photo?", text, yes: "Delete it" }))) return;
-      await attempt(this.problems, async () => {
-        await ask("DELETE", `/v1/references/${photo.id}`, { signal: this.person.signal });
-        this.known.get(photo.id).card.remove();
-        this.known.delete(photo.id);
-        this.count();
-        say("The photo was deleted.");
-        this.element.querySelector("input").focus();
-      });
-    };
-    return h("button", { type: "button", class: "remove", "aria-label": `Delete ${name}`, onclick: remove }, "\u00d7");
+  /** @param {any} photo */
+  async remove(photo) {
+    const text = "It is deleted at once. A model that was trained with it stays until you train again.";
+    if (!(await confirmed({ title: "Delete this photo?", text, yes: "Delete it" }))) return;
+    await attempt(this.problems, async () => {
+      await discard(`/v1/references/${photo.id}`, this.person.signal);
+      const { card } = this.known.get(photo.id);
+      this.known.delete(photo.id);
+      this.count();
+      say("The photo was deleted.");
+      this.drop(card);
+    });
   }
+}
+
+/** @param {string} name */
+function named(name) {
+  return h("p", { class: "small name" }, name);
 }
 
 /**
- * @param {string} source
- * @param {string} name
+ * @param {string} label
+ * @param {() => void} pressed
  */
-function picture(source, name) {
-  return h("img", { src: source, alt: `Reference photo ${name}`, loading: "lazy", decoding: "async" });
-}
-
-/** @param {any} photo */
-function spoken(photo) {
-  if (photo.state === "accepted") return "A photo was accepted.";
-  if (photo.state === "failed") return "A photo could not be checked. You can try again.";
-  return `A photo is not used: ${photo.reasons.map(reason).join(", ")}.`;
-}
-
-/** @param {any} photo */
-function verdict(photo) {
-  if (photo.state === "checking") return [h("p", { class: "busy" }, "Being looked at\u2026")];
-  if (photo.state === "failed") {
-    return [h("p", { class: "verdict no" }, "Not checked"), h("p", { class: "small" }, "Not the photo's fault.")];
-  }
-  if (photo.state === "rejected") {
-    return [
-      h("p", { class: "verdict no" }, "Not used"),
-      h("p", { class: "small" }, sentence(photo.advice ?? photo.reasons.map(reason).join(", "))),
-    ];
-  }
-  const percent = Math.round((photo.quality_score ?? 0) * 100);
-  return [
-    h("p", { class: "verdict yes" }, "Used"),
-    h(
-      "label",
-      { class: "quality small" },
-      `Quality ${percent} of 100`,
-      h("meter", { min: 0, max: 100, low: 35, high: 65, optimum: 100, value: percent }),
-    ),
-    h(
-      "p",
-      { class: "words" },
-      ...photo.quality_words.map((/** @type {string} */ word) => h("span", { class: "word" }, word)),
-    ),
-  ];
+function cross(label, pressed) {
+  return h("button", { type: "button", class: "remove", "aria-label": label, onclick: pressed }, "\u00d7");
 }

@@ -1,8 +1,10 @@
 /** Signing in: the key is exchanged for a cookie that scripts cannot read, and is then forgotten. */
 
 import { h, fill } from "./dom.js";
-import { ask, useToken } from "./http.js";
+import { ask, Problem, useSession } from "./http.js";
 import { busy } from "./notices.js";
+
+const PRINTABLE = /^[\x21-\x7e]+$/; // what a key consists of, and all that a header can carry
 
 /**
  * Go on with the session that the cookie holds, if it still holds one.
@@ -10,17 +12,18 @@ import { busy } from "./notices.js";
  */
 export async function resumed() {
   try {
-    useToken((await ask("GET", "/v1/session")).csrf_token);
+    useSession(await ask("GET", "/v1/session"));
     return true;
-  } catch {
-    return false; // the sign-in page says the rest
+  } catch (error) {
+    if (error instanceof Problem && error.code === "unauthenticated") return false;
+    throw error;
   }
 }
 
 /** End the session. */
 export async function signOut() {
+  sessionStorage.clear(); // drafts are not for whoever sits here next
   await ask("DELETE", "/v1/session");
-  useToken("");
 }
 
 /**
@@ -88,6 +91,7 @@ function hint() {
 
 /** @param {string} key */
 async function exchange(key) {
+  if (!PRINTABLE.test(key)) throw new Problem({ code: "unauthenticated", title: "This is no key" });
   const headers = { Authorization: `Bearer ${key}` };
-  useToken((await ask("POST", "/v1/session", { headers })).csrf_token);
+  useSession(await ask("POST", "/v1/session", { headers }));
 }

@@ -22,7 +22,12 @@ export function slider(pictures) {
   });
   const before = h("img", { src: pictures.before, alt: `The photo of ${pictures.name} before` });
   const after = h("img", { src: pictures.after, alt: `The photo of ${pictures.name} restored` });
-  before.addEventListener("error", () => (before.hidden = true)); // this browser cannot show HEIC
+  const missing = h(
+    "p",
+    { class: "missing" },
+    "This browser cannot show the photo before; the comparison to download does.",
+  );
+  before.addEventListener("error", () => before.replaceWith(missing)); // HEIC, for one
   const stage = h(
     "div",
     { class: "slider" },

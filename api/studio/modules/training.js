@@ -2,11 +2,12 @@
 
 import { fill, h, say } from "./dom.js";
 import { LossCurve } from "./curve.js";
-import { follow, hasEnded } from "./follow.js";
+import { hasEnded } from "./follow.js";
 import { ask } from "./http.js";
 import { attempt, busy, jobNotice } from "./notices.js";
 import { choice } from "./choice.js";
-import { section } from "./person.js";
+import { Progress } from "./progress.js";
+import { section } from "./section.js";
 import { duration } from "./words.js";
 
 /** @typedef {import("./person.js").Person} Person */
@@ -30,6 +31,7 @@ export class Training {
       ["best", "Best"],
     ]);
     this.steps = h("input", { id: "steps", type: "number", min: 1, max: 5000, step: 1, inputmode: "numeric" });
+    this.more = h("details", {}, h("summary", {}, "More choices"), steps(this.steps));
     this.button = h("button", { type: "button", class: "primary", id: "train", disabled: true }, "Train");
     this.button.addEventListener("click", () => this.start());
     this.why = h("span", { class: "small faint" });
@@ -38,7 +40,7 @@ export class Training {
       "Training",
       "The model learns this one face. It takes a minute or a few on a small machine, and can be repeated when photos are added.",
       this.preset.element,
-      h("details", {}, h("summary", {}, "More choices"), steps(this.steps)),
+      this.more,
       h("div", { class: "row" }, this.button, this.why),
       this.problems,
       this.live,
@@ -68,7 +70,15 @@ export class Training {
     this.why.textContent = without ? "Needs at least one photo that is used." : "";
   }
 
+  /** Say whether the steps can be asked for; show the field where the browser says why not. */
+  isFilledIn() {
+    if (this.steps.checkValidity()) return true;
+    this.more.open = true;
+    return this.steps.reportValidity();
+  }
+
   async start() {
+    if (!this.isFilledIn()) return;
     await busy(this.button, this.problems, async () => {
       const json = { preset: this.preset.value(), ...(this.steps.value ? { steps: Number(this.steps.value) } : {}) };
       const path = `/v1/identities/${this.person.id}/trainings`;
@@ -84,10 +94,10 @@ export class Training {
   async watch(job) {
     this.running = !hasEnded(job.state);
     this.settle();
-    const view = new TrainingView(job, this.problems, this.person.signal);
+    const view = new TrainingView(this.person.signal);
     fill(this.live, view.element);
     this.live.hidden = false;
-    const ended = await follow(job.id, (event) => view.hear(event), this.person.signal);
+    const ended = await view.follow(job.id);
     const fresh = this.running;
     this.running = false;
     await this.person.refresh();
@@ -105,30 +115,18 @@ function steps(field) {
   return h("div", { class: "field short" }, label, field);
 }
 
-/** What is seen of one training. */
+/** What is seen of one training: its progress, the time that is left, and the loss. */
 class TrainingView {
-  /**
-   * @param {any} job
-   * @param {HTMLElement} problems
-   * @param {AbortSignal} signal
-   */
-  constructor(job, problems, signal) {
-    this.job = job;
-    this.problems = problems;
-    this.signal = signal;
-    this.bar = h("progress", { "aria-label": "Training", max: 1, value: 0 });
-    this.line = h("p", { class: "small", id: "training-line" }, "Waiting for its turn\u2026");
-    this.stop = h("button", { type: "button", class: "plain", onclick: () => this.cancel() }, "Stop");
+  /** @param {AbortSignal} signal */
+  constructor(signal) {
+    this.progress = new Progress("Training", "Waiting for its turn\u2026", signal);
     this.curve = new LossCurve(1);
-    this.bars = h("div", { class: "row" }, this.bar, this.stop);
-    this.element = h("div", { class: "stack" }, this.bars, this.line, this.curve.element);
+    this.element = h("div", { class: "stack" }, this.progress.element, this.curve.element);
   }
 
-  cancel() {
-    return busy(this.stop, this.problems, async () => {
-      await ask("POST", `/v1/jobs/${this.job.id}/cancel`, { signal: this.signal });
-      this.line.textContent = "Stopping\u2026";
-    });
+  /** @param {string} jobId */
+  follow(jobId) {
+    return this.progress.follow(jobId, (event) => this.hear(event));
   }
 
   /** @param {import("./follow.js").JobEvent} event */
@@ -136,9 +134,7 @@ class TrainingView {
     if (event.type === "started") this.begun = Date.parse(event.created_at);
     if (event.type !== "progress") return;
     const { step, total, loss } = event.data;
-    this.bar.max = total;
-    this.bar.value = step;
-    this.line.textContent = `Step ${step} of ${total}${this.left(event)}`;
+    this.progress.line.append(this.left(event));
     if (typeof loss === "number") this.curve.add(step, loss, total);
   }
 
@@ -152,9 +148,9 @@ class TrainingView {
 
   /** @param {any} job */
   end(job) {
-    this.bars.hidden = true;
-    if (job.state === "failed") fill(this.line, jobNotice(job.error, "The training failed"));
-    else this.line.textContent = lastWord(job);
+    const { line } = this.progress;
+    if (job.state === "failed") line.replaceWith(jobNotice(job.error, "The training failed"));
+    else line.textContent = lastWord(job);
   }
 }
 

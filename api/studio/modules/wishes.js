@@ -50,6 +50,14 @@ export class Wishes {
     );
   }
 
+  /**
+   * Allow the trained way where there is a model.
+   * @param {boolean} yes
+   */
+  allowTrained(yes) {
+    this.tier.allow("personalized", yes, "\u201cTrained\u201d needs a trained model that is in use.");
+  }
+
   more() {
     const balance = h(
       "div",

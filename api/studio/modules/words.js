@@ -4,8 +4,8 @@
 const WHAT_TO_DO = {
   unauthenticated: "Check the key, or ask whoever runs the service for a new one.",
   forbidden: "This key may not do that. Sign in with one that may.",
-  csrf_required: "Reload the page and try again.",
-  consent_required: "Record the person's consent first, further down on this page.",
+  csrf_required: "Somebody else has signed in in this browser. Reload the page and try again.",
+  consent_required: "Record the person's consent to it on their page first.",
   no_usable_reference: "Add at least one photo in which the person's face can be seen.",
   no_adapter: "Train first, or choose the instant way.",
   adapter_mismatch: "Train again: the model has changed since.",
@@ -20,6 +20,12 @@ const WHAT_TO_DO = {
   quota_exceeded: "Wait until earlier jobs have ended, then try again.",
   worker_lost: "Try again: the worker stopped on the way.",
   out_of_memory: "Try again later, or choose the fast way.",
+  invalid_request: "Look through what was filled in, then try again.",
+  unreachable: "Check that the service runs and that you are online, then try again.",
+  busy: "Try again in a moment.",
+  not_found: "It may have been deleted.",
+  gone: "There is nothing left of it to show.",
+  internal: "Try again. If it happens again, tell whoever runs the service what stands under Details.",
 };
 
 /**
@@ -110,6 +116,30 @@ export function sentence(text) {
   return /[.!?]$/.test(whole) ? whole : `${whole}.`;
 }
 
+/**
+ * Return a name for a file to take along: of what is given, letters and digits only.
+ * @param {...string} parts
+ */
+export function fileName(...parts) {
+  return parts
+    .map((part) =>
+      part
+        .replace(/[^\p{L}\p{N}]+/gu, " ")
+        .trim()
+        .replaceAll(" ", "-"),
+    )
+    .filter(Boolean)
+    .join("-");
+}
+
+/**
+ * Return a file's name without its ending.
+ * @param {string} name
+ */
+export function stem(name) {
+  return name.replace(/\.[^.]*$/, "");
+}
+
 const MOMENT = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
 
 /**
@@ -118,6 +148,16 @@ const MOMENT = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeSty
  */
 export function when(moment) {
   return MOMENT.format(new Date(moment));
+}
+
+const DAY = new Intl.DateTimeFormat(undefined, { dateStyle: "medium" });
+
+/**
+ * Return the day of a moment.
+ * @param {string} moment
+ */
+export function day(moment) {
+  return DAY.format(new Date(moment));
 }
 
 const SECOND = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium" });

@@ -1,0 +1,363 @@
+"""What goes wrong in front of the studio, or is done in an unusual order; a hand works when it is told to."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from selenium.webdriver.remote.webelement import WebElement
+
+from store import ledger
+from tests.api.hand import Hand
+from tests.api.service import CONSENT, Service, Tenant, png, serving
+from tests.studio.browser import Browser, browsing
+from tests.studio.journey import Journey
+
+BAR_PIXELS = 16  # what a bar is high at most; one in a column may grow to many times that
+
+
+@dataclass(frozen=True)
+class Desk:
+    """A browser in front of a service, a tenant's key, and a hand."""
+
+    service: Service
+    hand: Hand
+    tenant: Tenant
+    browser: Browser
+    folder: Path
+
+    @property
+    def journey(self) -> Journey:
+        """Return the journey of whoever sits here."""
+        return Journey(self.browser, self.service.url, self.folder / "pictures")
+
+    def sign_in(self) -> None:
+        """Exchange the key for a session."""
+        self.browser.fill("Your key", self.tenant.token)
+        self.browser.press("Sign in")
+        self.browser.reads("People")
+
+    def open(self, identity_id: str, words: str = "Restore a photo") -> None:
+        """Open a person's page."""
+        self.browser.driver.get(f"{self.service.url}/#/people/{identity_id}")
+        self.browser.reads(words)
+
+    def person(self) -> str:
+        """Make a person of whom one photo is accepted; return the id."""
+        identity_id = self.tenant.identity()
+        self.tenant.reference(identity_id)
+        assert self.hand.work("assess") == 1
+        return identity_id
+
+    def photo(self, seed: int) -> Path:
+        """Write a photo."""
+        path = self.folder / f"photo-{seed}.png"
+        path.write_bytes(png(seed))
+        return path
+
+    def choose(self, seed: int) -> None:
+        """Choose a photo to restore."""
+        self.browser.choose_files("part-restore", [self.photo(seed)])
+
+    def fail(self, code: str, detail: str) -> None:
+        """Let the restoration that waits fail."""
+        claim = self.hand.claim("restore")
+        assert claim is not None
+        with self.service.ledger.transaction(None) as session:
+            ledger.fail(session, claim.lease, code, detail)
+
+    def restored(self) -> list[WebElement]:
+        """Return what the history shows."""
+        return self.browser.all(".restorations li")
+
+
+@pytest.fixture(scope="module")
+def window(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Service, Browser]]:
+    """A service and a browser for all tests."""
+    folder = tmp_path_factory.mktemp("mishaps")
+    with serving(folder / "house") as service, browsing(folder / "browser") as browser:
+        yield service, browser
+
+
+@pytest.fixture
+def desk(window: tuple[Service, Browser], tmp_path: Path) -> Desk:
+    """A desk of a tenant of its own, signed in."""
+    service, browser = window
+    browser.driver.get(f"{service.url}/livez")  # away from the page of the test before
+    browser.driver.delete_all_cookies()
+    browser.driver.get(service.url)
+    desk = Desk(service, Hand(service), service.tenant(), browser, tmp_path)
+    desk.sign_in()
+    browser.complaints()  # those of the test before are read
+    return desk
+
+
+def test_another_photo_may_be_chosen_while_one_is_restored(desk: Desk) -> None:
+    """The first goes on beside the second and ends in the history; the second has the page to itself."""
+    desk.open(desk.person())
+    desk.choose(1)
+    desk.browser.press("Restore")
+    desk.browser.reads("Waiting for its turn")
+    desk.choose(2)
+    desk.browser.reads("Begun before: photo-1.png")
+    desk.journey.look("two-at-once")
+    assert desk.hand.work("restore") == 1
+    desk.browser.until(lambda: len(desk.restored()) == 1, "first photo in the history")
+    assert "Begun before" not in desk.browser.text()
+    assert desk.browser.all("#result img") == []
+    desk.browser.press("Restore")
+    desk.browser.reads("Waiting for its turn")
+    assert desk.hand.work("restore") == 1
+    desk.browser.one("#result .slider")
+    desk.browser.until(lambda: len(desk.restored()) == 2, "second photo in the history")
+    assert desk.browser.complaints() == []
+
+
+def test_another_photo_may_be_chosen_while_one_is_sent(desk: Desk) -> None:
+    """The photo that was sent is the one that is restored, and it is not shown as the other's result."""
+    desk.open(desk.person())
+    desk.browser.slow("/v1/uploads", 1.5)
+    desk.choose(1)
+    desk.browser.press("Restore")
+    desk.browser.reads("Sending the photo")
+    desk.choose(2)
+    desk.browser.reads("Waiting for its turn")
+    assert desk.hand.work("restore") == 1
+    desk.browser.until(lambda: len(desk.restored()) == 1, "first photo in the history")
+    assert desk.browser.all(".slider") == []
+    assert desk.browser.one("#restore").is_enabled()
+
+
+def test_a_running_restoration_is_seen_and_stopped(desk: Desk) -> None:
+    """Its bar is a bar, the button stays readable, the status has the focus, and Stop stops it."""
+    desk.open(desk.person())
+    desk.choose(1)
+    desk.browser.press("Restore")
+    desk.browser.reads("Waiting for its turn")
+    claim = desk.hand.claim("restore")
+    assert claim is not None
+    desk.hand.progress(claim, 3)
+    desk.browser.reads("Step 3 of 10")
+    assert desk.browser.one("#result progress").size["height"] <= BAR_PIXELS
+    assert not [one for one in desk.browser.all("button") if one.text == "Mark the face myself" and one.is_enabled()]
+    assert desk.browser.driver.switch_to.active_element.text == "Step 3 of 10"
+    desk.journey.look("restoring")
+    desk.browser.press("Stop")
+    desk.browser.reads("Stopping")
+    desk.hand.stopped(claim)
+    desk.browser.reads("The restoration was stopped")
+    assert desk.browser.one("#restore").is_enabled()
+
+
+def test_a_restoration_outlives_a_reload(desk: Desk) -> None:
+    """Who comes back sees it go on, and finds the photo when it is done."""
+    identity_id = desk.person()
+    desk.tenant.restoration(identity_id)
+    desk.open(identity_id, "Begun before")
+    assert desk.hand.work("restore") == 1
+    desk.browser.until(lambda: len(desk.restored()) == 1, "photo in the history")
+    assert "Begun before" not in desk.browser.text()
+
+
+def test_the_face_is_asked_for_and_may_be_none_of_them(desk: Desk) -> None:
+    """Neither question has no way out: none of the faces, and no frame after all."""
+    desk.open(desk.person())
+    desk.choose(1)
+    desk.browser.press("Restore")
+    desk.browser.reads("Waiting for its turn")
+    desk.fail("several_faces", "got 2 faces at 0: 2, 2, 20, 20; 1: 24, 2, 44, 20, wanted one")
+    desk.browser.press("None of them")
+    desk.browser.reads("Then mark the face yourself")
+    desk.browser.press("Mark the face myself")
+    desk.browser.reads("Where is Ada?")
+    desk.browser.press("Cancel")
+    assert desk.browser.driver.switch_to.active_element.text == "Mark the face myself"
+
+
+@pytest.mark.parametrize(
+    ("given", "words", "there"),
+    [
+        ("restore", "that we train a model of their face", "Drop one"),
+        ("train", "that we restore photos of", "Drop photos"),
+    ],
+)
+def test_consent_to_one_purpose_is_no_dead_end(desk: Desk, given: str, words: str, there: str) -> None:
+    """What is missing is said in its place, and can be recorded there."""
+    identity_id = desk.tenant.identity(consent=False)
+    desk.tenant.http.post(f"/v1/identities/{identity_id}/consents", json={**CONSENT, "purposes": [given]})
+    desk.open(identity_id, words)
+    desk.browser.reads(there)
+    desk.journey.look(f"only-{given}")
+    desk.browser.press("Record their consent to it")
+    desk.browser.fill("Your own reference to them", "customer 17")
+    desk.browser.fill("Who was there when they agreed", "front desk")
+    desk.browser.fill("Country, or country and region", "de")
+    desk.browser.press("Record their consent")
+    desk.browser.reads("Drop photos")
+    desk.browser.reads("Drop one")
+    assert "has not agreed" not in desk.browser.text()
+
+
+def test_another_tab_may_sign_in_anew(desk: Desk) -> None:
+    """The first tab goes on with the new session, and keeps its photo."""
+    desk.open(desk.person())
+    desk.choose(1)
+    driver = desk.browser.driver
+    first = driver.current_window_handle
+    driver.switch_to.new_window("tab")
+    driver.get(desk.service.url)
+    desk.browser.press("Sign out")
+    desk.sign_in()
+    driver.close()
+    driver.switch_to.window(first)
+    desk.browser.press("Restore")
+    desk.browser.reads("Waiting for its turn")
+    assert desk.hand.work("restore") == 1
+    desk.browser.one("#result .slider")
+
+
+def test_another_tenant_in_another_tab_gets_nothing(desk: Desk) -> None:
+    """A page of one tenant sends nothing under the session of another."""
+    desk.open(desk.person())
+    desk.choose(1)
+    other = desk.service.tenant().token
+    opened = "fetch('/v1/session', {method: 'POST', headers: {Authorization: arguments[0]}}).then(arguments[1])"
+    desk.browser.driver.execute_async_script(opened, f"Bearer {other}")
+    desk.browser.press("Restore")
+    desk.browser.reads("Somebody else has signed in")
+
+
+def test_a_photo_that_another_tab_deleted_is_gone(desk: Desk) -> None:
+    """To delete it once more is no error."""
+    identity_id = desk.tenant.identity()
+    photo = desk.tenant.reference(identity_id)
+    desk.hand.work("assess")
+    desk.open(identity_id, "1 of 1 photos are used")
+    assert desk.tenant.http.delete(f"/v1/references/{photo['id']}").status_code == 204
+    desk.browser.one(".photo .remove").click()
+    desk.browser.press("Delete it")
+    desk.browser.until(lambda: not desk.browser.all(".photo, .notice.bad"), "page without the photo")
+
+
+def test_a_short_outage_is_waited_out(desk: Desk) -> None:
+    """The verdict of a photo comes although the service was away while it was waited for."""
+    desk.open(desk.tenant.identity())
+    desk.browser.away("references?", 2)
+    desk.browser.choose_files("part-photos", [desk.photo(1)])
+    desk.browser.reads("The connection is lost")
+    desk.hand.work("assess")
+    desk.browser.reads("1 of 1 photos are used")
+    assert "The connection is lost" not in desk.browser.text()
+
+
+def test_a_page_that_did_not_load_is_tried_again(desk: Desk) -> None:
+    """Neither a page nor the session itself needs more than a second try."""
+    desk.browser.away("/v1/jobs", 1)
+    desk.browser.press("Jobs")
+    desk.browser.reads("The service does not answer")
+    desk.browser.press("Try again")
+    desk.browser.reads("There are no jobs yet")
+
+
+def test_files_that_cannot_be_photos_are_named_and_taken_away(desk: Desk) -> None:
+    """What is no photo has its name, a reason and a way out, and no broken picture; too large a file is not sent."""
+    desk.open(desk.tenant.identity())
+    text, large = desk.folder / "letter.png", desk.folder / "large.png"
+    text.write_text("no picture")
+    large.write_bytes(bytes(21 * 2**20))
+    desk.browser.choose_files("part-photos", [text, large])
+    desk.browser.reads("20 MB are the most")
+    desk.browser.until(lambda: len(desk.browser.all(".verdict.no")) == 2, "two refusals")
+    desk.browser.reads("letter.png")
+    assert desk.browser.all(".photo img") == []
+    desk.browser.press("Remove letter.png")
+    desk.browser.press("Remove large.png")
+    assert desk.browser.all(".photo") == []
+
+
+def test_the_same_file_twice_has_no_broken_picture(desk: Desk) -> None:
+    """The service keeps no second copy, and the page asks for none."""
+    identity_id = desk.tenant.identity()
+    desk.tenant.reference(identity_id)
+    desk.tenant.reference(identity_id)
+    desk.hand.work("assess")
+    desk.open(identity_id, "1 of 2 photos are used")
+    desk.journey.look("duplicate")
+    assert len(desk.browser.all(".photo")) == 2
+    assert len(desk.browser.all(".photo img")) == 1
+
+
+def test_leaving_while_photos_are_sent_is_asked_about(desk: Desk) -> None:
+    """Who stays loses nothing."""
+    desk.open(desk.tenant.identity())
+    desk.browser.slow("/references", 2)
+    desk.browser.choose_files("part-photos", [desk.photo(1)])
+    desk.browser.reads("Sending")
+    desk.browser.press("Jobs")
+    desk.browser.press("Stay")
+    desk.browser.reads("0 of 1 photos are used")
+    assert desk.hand.work("assess") == 1
+    desk.browser.reads("1 of 1 photos are used")
+    assert "/people/" in desk.browser.driver.current_url
+
+
+def test_a_form_keeps_its_draft_and_its_person(desk: Desk) -> None:
+    """A reload keeps what was typed but no tick; a name corrected after a refused consent is the person's name."""
+    desk.browser.press("Add the first person")
+    desk.browser.fill("Name", "Ada Lovelaec")
+    desk.browser.fill("Your own reference to them", "customer 17")
+    desk.browser.beneath("input[value=evaluate]").click()
+    desk.browser.driver.refresh()
+    desk.browser.reads("Add a person")
+    assert desk.browser.one("#subject").get_attribute("value") == "customer 17"
+    assert not desk.browser.beneath("input[value=evaluate]").is_selected()
+    desk.browser.fill("Who was there when they agreed", "front desk")
+    desk.browser.fill("Country, or country and region", "us-il")
+    desk.browser.away("/consents", 1)
+    desk.browser.press("Add this person")
+    desk.browser.reads("The service does not answer")
+    desk.browser.fill("Name", "Ada Lovelace")
+    desk.browser.press("Add this person")
+    desk.browser.reads("Photos of this person")
+    assert [one["name"] for one in desk.tenant.http.get("/v1/identities").json()["data"]] == ["Ada Lovelace"]
+    desk.browser.press("Rename")
+    desk.browser.fill("Name", "Countess Lovelace")
+    desk.browser.press("Save the name")
+    desk.browser.until(lambda: desk.browser.one("h1").text == "Countess Lovelace", "new name")
+
+
+def test_what_is_not_filled_in_is_not_sent(desk: Desk) -> None:
+    """A blank name, no purpose, impossible steps: the browser points at the field, and the service is not asked."""
+    desk.browser.press("Add the first person")
+    for label in ("Name", "Your own reference to them", "Who was there when they agreed"):
+        desk.browser.fill(label, " ")
+    desk.browser.fill("Country, or country and region", "DE")
+    desk.browser.press("Add this person")
+    assert len(desk.browser.driver.find_elements("css selector", "input:invalid")) == 3
+    desk.browser.beneath("input[value=train]").click()
+    desk.browser.beneath("input[value=restore]").click()
+    assert len(desk.browser.driver.find_elements("css selector", "input:invalid")) == 4
+    assert desk.tenant.http.get("/v1/identities").json()["data"] == []
+    identity_id = desk.person()
+    desk.open(identity_id, "1 of 1 photos are used")
+    desk.browser.one("section[aria-labelledby=part-training] summary").click()
+    desk.browser.fill("Steps, if not as many as above", "99999")
+    desk.browser.press("Train")
+    assert desk.hand.claim("train") is None
+    assert "Waiting for its turn" not in desk.browser.text()
+
+
+def test_a_key_of_other_letters_is_no_key(desk: Desk) -> None:
+    """It is the key that is looked at, not the service."""
+    desk.browser.press("Sign out")
+    desk.browser.fill("Your key", "идр_живой")
+    desk.browser.press("Sign in")
+    desk.browser.reads("Check the key")
+
+
+def test_the_trained_way_needs_a_model(desk: Desk) -> None:
+    """It cannot be chosen before there is one, and the page says why."""
+    desk.open(desk.person())
+    desk.choose(1)
+    assert not desk.browser.beneath("input[value=personalized]").is_enabled()
+    desk.browser.reads("needs a trained model")
