@@ -211,7 +211,7 @@ def make_good(session: Session, lease: Lease) -> None:
 
 def sweep(session: Session) -> Swept:
     """Requeue or fail what lost its worker, end what was to be canceled, and expire what is too late to start."""
-    late = and_(Job.state == "queued", Job.deadline_at <= now())
+    late = and_(Job.state == "queued", Job.attempt == 0, Job.deadline_at <= now())
     lost = and_(Job.state.in_(HELD), Job.lease_until < now())
     swept = Swept([], [], [], [])
     for job in _locked(session, or_(late, lost)):

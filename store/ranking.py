@@ -82,11 +82,11 @@ def _clock_postgresql(element: lane_clock, compiler: SQLCompiler, **kw: Any) -> 
 
 
 def startable(job: type[Job] = Job) -> ColumnElement[bool]:
-    """What makes a queued job one that may start now."""
+    """What makes a queued job one that may start now; its deadline is for the first start, not for going on."""
     return and_(
         job.state == "queued",
         or_(job.not_before.is_(None), job.not_before <= now()),
-        or_(job.deadline_at.is_(None), job.deadline_at > now()),
+        or_(job.deadline_at.is_(None), job.deadline_at > now(), job.attempt > 0),
     )
 
 

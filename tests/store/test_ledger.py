@@ -213,6 +213,24 @@ def test_a_deadline_ends_what_has_not_started(archive: Archive) -> None:
     assert archive.job(tenant, job_id).state == "expired"
 
 
+@pytest.mark.parametrize("dies", [False, True])
+def test_a_deadline_ends_nothing_that_has_started(archive: Archive, dies: bool) -> None:
+    """A job that ran in time, whose worker is drained or dies after the deadline, goes on at the next worker."""
+    tenant = archive.tenant()
+    job_id = archive.training(tenant, archive.person(tenant), deadline_seconds=3600)
+    lease = archive.claim()[0].lease
+    with archive.of(None) as session:
+        session.execute(update(models.Job).where(models.Job.id == job_id).values(deadline_at=now(-1)))
+        if not dies:
+            ledger.release(session, lease)
+    if dies:
+        _lose(archive, job_id, tenant)
+    assert _sweep(archive).requeued == [job_id] * dies
+    assert _sweep(archive).expired == []
+    _requeued_now(archive)
+    assert archive.claim()[0].lease.epoch == 2
+
+
 def test_a_canceled_job_of_a_dead_worker_ends(archive: Archive) -> None:
     """A job that was to stop ends as canceled when its worker never answers."""
     tenant = archive.tenant()
