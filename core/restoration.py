@@ -2,10 +2,11 @@
 
     prepare        detect -> match 1:1 to who was named -> align          one photo, any number of people
     restore_faces  sample -> blend with the input -> evidence -> gate     one batch, of any photos and people
-    pasted         the difference, back into the photo at its own resolution
+    pasted         the differences, back into the photo at its own resolution
 
-Strangers are never touched, and nobody is searched for: `core.matching` compares a person that the caller names with
-the faces of this one photo. Outside the mask the pixels are the input's to the bit.
+Nobody else is restored, and nobody is searched for: `core.matching` compares a person that the caller names with the
+faces of this one photo. Outside the masks the pixels are the input's to the bit; a mask is a square about twice as wide
+as its face, so that of somebody who stands nearer than that its soft edge covers a part.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from core.alignment import alignment, box_alignment, crop, paste
+from core.alignment import Change, alignment, box_alignment, crop, paste
 from core.backbone import Backbone
 from core.blending import blended
 from core.colour import colour_shift
@@ -96,10 +97,8 @@ def restore_faces(
 
 def pasted(photo: Photo, restored: Sequence[RestoredFace]) -> Photo:
     """Return the photo with the restored faces in it."""
-    pixels = photo.pixels
-    for result in restored:
-        pixels = paste(pixels, result.face.aligned, result.pixels, result.face.matrix)
-    return replace(photo, pixels=pixels)
+    changes = [Change(result.face.aligned, result.pixels, result.face.matrix) for result in restored]
+    return replace(photo, pixels=paste(photo.pixels, changes))
 
 
 def _prepared(backbone: Backbone, photo: Photo, place: Face | Box, wish: Wish) -> PreparedFace:
