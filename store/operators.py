@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import case, func, select
+from sqlalchemy import case, func, select, update
 from sqlalchemy.orm import Session
 
 from store import keys
@@ -63,11 +63,25 @@ def tenant(session: Session, tenant_id: str) -> Tenant:
 def change(session: Session, tenant_id: str, **changes: Any) -> Tenant:
     """Change a tenant's name, share, quotas or retention schedule, or suspend it."""
     row = tenant(session, tenant_id)
+    share = row.share
+    suspended, most = share.suspended, share.max_running_jobs
     with acting_as(session, "operator"):
         for name, value in changes.items():
-            setattr(row if name in ("name", *SCHEDULE) else row.share, name, value)
+            setattr(row if name in ("name", *SCHEDULE) else share, name, value)
         session.flush()
+    may_more = most is not None and (share.max_running_jobs is None or share.max_running_jobs > most)
+    if may_more or (suspended and not share.suspended):
+        _start_afresh(session, tenant_id)
     return row
+
+
+def _start_afresh(session: Session, tenant_id: str) -> None:
+    """Bring a tenant's virtual time up to the lanes': like who was idle, who was held back has saved nothing up."""
+    clock = select(func.max(Job.virtual_start)).where(Job.kind == TenantLane.kind).scalar_subquery()
+    behind = (TenantLane.tenant_id == tenant_id, TenantLane.virtual_time < clock)
+    with acting_as(session, "operator"):
+        brought_up = update(TenantLane).where(*behind).values(virtual_time=clock)
+        session.execute(brought_up.execution_options(synchronize_session=False))
 
 
 def create_key(session: Session, tenant_id: str, name: str, scopes: Sequence[str]) -> tuple[ApiKey, str]:

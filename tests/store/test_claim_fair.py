@@ -2,12 +2,16 @@
 
 from collections import Counter
 from collections.abc import Mapping
+from contextlib import closing
 from statistics import median
+from typing import Any
 
+import pytest
 from sqlalchemy import select, update
 
 from store import models, operators, ranking
 from store.columns import now
+from store.database import Database
 from tests.store.archive import Archive
 
 BATCH = 8  # restorations that one worker runs at once
@@ -50,6 +54,30 @@ def test_a_flood_costs_the_others_one_batch_at_most(archive: Archive) -> None:
     assert len(flooded) == len(quiet) >= 16
     assert median(flooded) <= median(quiet) + 1
     assert max(flooded) <= max(quiet) + 2
+
+
+@pytest.mark.parametrize(
+    ("held", "free"),
+    [
+        ({"suspended": True}, {"suspended": False}),
+        ({"max_running_jobs": 1}, {"max_running_jobs": None}),
+        ({"max_running_jobs": 1}, {"max_running_jobs": 60}),
+    ],
+)
+def test_who_was_held_back_has_saved_nothing_up(archive: Archive, held: dict[str, Any], free: dict[str, Any]) -> None:
+    """A tenant that was suspended, or limited to one long job, shares from then on: it does not take all turns."""
+    tenant, other = archive.tenant("held"), archive.tenant("other")
+    _queue(archive, tenant, 20)
+    archive.claim("restore")
+    with archive.api.transaction(None) as session:
+        operators.change(session, tenant, **held)
+    _queue(archive, other, 40)
+    for _ in range(20):
+        assert archive.claim("restore")[0].lease.tenant_id == other
+    with closing(Database(archive.api.url, "operator")) as database, database.transaction(None) as session:
+        operators.change(session, tenant, **free)
+    turns = Counter(archive.claim("restore")[0].lease.tenant_id for _ in range(10))
+    assert abs(turns[tenant] - turns[other]) <= 2
 
 
 def test_late_jobs_hide_none_behind_them(archive: Archive) -> None:
