@@ -92,11 +92,14 @@ def rotate(session: Session, old: ApiKey, overlap_seconds: float) -> tuple[ApiKe
     """Make a key's successor; the old one works on for the overlap, and no longer than it would have."""
     if old.revoked_at is not None:
         raise StateConflict("got a key that is revoked, wanted one that works; make a new one")
+    this = (ApiKey.tenant_id == old.tenant_id, ApiKey.id == old.id)
+    if session.scalar(select(ApiKey.id).where(*this, ApiKey.expires_at <= now())) is not None:
+        raise StateConflict("got a key that has expired, wanted one that works; make a new one")
     until = old.expires_at
     ends = or_(ApiKey.expires_at.is_(None), ApiKey.expires_at > now(overlap_seconds))
     session.execute(
         update(ApiKey)
-        .where(ApiKey.tenant_id == old.tenant_id, ApiKey.id == old.id, ends)
+        .where(*this, ends)
         .values(expires_at=now(overlap_seconds))
         .execution_options(synchronize_session=False)
     )

@@ -1,9 +1,11 @@
 """API keys: known by their text only, for as long as they live."""
 
+import pytest
 from sqlalchemy import update
 
 from store import keys, operators
 from store.columns import now
+from store.errors import StateConflict
 from store.models import ApiKey
 from tests.store.archive import Archive
 
@@ -66,6 +68,17 @@ def test_a_rotated_key_works_for_the_overlap(archive: Archive) -> None:
     with archive.api.transaction(tenant) as session:
         keys.rotate(session, session.get_one(ApiKey, (tenant, old.id)), 0)
     assert _find(archive, token) is None
+
+
+@pytest.mark.parametrize(("name", "word"), [("expires_at", "expired"), ("revoked_at", "revoked")])
+def test_a_dead_key_has_no_successor(archive: Archive, name: str, word: str) -> None:
+    """A key that has expired or was revoked is not rotated: its successor would work no longer than it did."""
+    tenant = archive.tenant()
+    old, _ = _make(archive, tenant)
+    with archive.api.transaction(tenant) as session:
+        session.execute(update(ApiKey).where(ApiKey.id == old.id).values({name: now(-1)}))
+    with archive.api.transaction(tenant) as session, pytest.raises(StateConflict, match=word):
+        keys.rotate(session, session.get_one(ApiKey, (tenant, old.id)), 60)
 
 
 def test_its_last_use_is_noted(archive: Archive) -> None:
