@@ -112,8 +112,8 @@ def _prepared(backbone: Backbone, photo: Photo, place: Face | Box, wish: Wish) -
     alike = None
     if wish.person is not None and wish.person.identity is not None:
         alike = float(likeness(backbone, embeddings, wish.person.identity)[0])
-        # A box by hand aligns too roughly to say that somebody is somebody else.
-        if isinstance(place, Face) and is_strangers(backbone, to_tensor(aligned), alike):
+        # Who draws a box insists, whether or not a face was found in it; the evidence carries the doubt.
+        if wish.box is None and is_strangers(backbone, to_tensor(aligned), alike):
             raise IdentityMismatch(
                 f"got a face as unlike the references as a stranger's ({alike:.2f}), wanted the same person "
                 "(0 = a stranger, 1 = the same); choose another face, or mark it by a box to insist"

@@ -83,11 +83,14 @@ def test_a_ruined_photo_is_doubted(gallery: Gallery) -> None:
     assert "another person" in str(result.evidence.as_dict()["doubt"])
 
 
-def test_a_box_insists_and_is_doubted(gallery: Gallery) -> None:
-    """Who insists by a box on a face that is a stranger's gets it restored, and told."""
+@pytest.mark.parametrize("about_the_face", [True, False])
+def test_a_box_insists_and_is_doubted(gallery: Gallery, about_the_face: bool) -> None:
+    """Who insists by a box on a face that is a stranger's, found in it or not, gets it restored, and told."""
     photo, person = Photo(portrait("ben_ray_lujan_2.jpg")), gallery.people["dwight_evans"]
     with pytest.raises(IdentityMismatch, match="stranger"):
         prepare(gallery.mini, photo, [Wish(person)])
-    faces = prepare(gallery.mini, photo, [Wish(person, box=(30.0, 150.0, 110.0, 250.0))])
+    (found,) = gallery.mini.detector.detect(photo.pixels)
+    box = found.box if about_the_face else (30.0, 150.0, 110.0, 250.0)
+    faces = prepare(gallery.mini, photo, [Wish(person, box=box)])
     (result,) = restore_faces(gallery.mini, faces, RestoreOptions(steps=2, guidance=False))
     assert result.evidence.doubt is not None
