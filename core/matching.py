@@ -3,7 +3,7 @@
 A person that the caller names is compared 1:1 with the faces of this one photo; nobody is searched for.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -45,7 +45,7 @@ def find_places(backbone: Backbone, photo: Photo, wishes: Sequence[Wish]) -> lis
             places[i] = place
     taken = [place for place in places.values() if isinstance(place, Face)]
     _no_face_twice(taken)
-    free = [face for face in found if not any(face is other for other in taken)]
+    free = {number: face for number, face in enumerate(found) if not any(face is other for other in taken)}
     open_wishes = [(i, wish.person) for i, wish in enumerate(wishes) if i not in places]
     places |= _matched(backbone, photo, free, open_wishes)
     return [places[i] for i in range(len(wishes))]
@@ -83,16 +83,20 @@ def _no_face_twice(taken: Sequence[Face]) -> None:
 
 
 def _matched(
-    backbone: Backbone, photo: Photo, free: Sequence[Face], wishes: Sequence[tuple[int, Person | None]]
+    backbone: Backbone, photo: Photo, free: Mapping[int, Face], wishes: Sequence[tuple[int, Person | None]]
 ) -> list[tuple[int, Face]]:
-    """Give each open wish its face: the only one there is, or else the one clearly most like the person."""
+    """Give each open wish its face: the only one there is, or else the one clearly most like the person.
+
+    `free` are the faces that no wish has taken, by their numbers among all that were found.
+    """
     if not wishes:
         return []
     if not free:
         raise NoFaceFound(_no_face(photo))
     if len(free) == len(wishes) == 1:
-        return [(wishes[0][0], free[0])]
-    embeddings = _embedded(backbone, photo, free)
+        (face,) = free.values()
+        return [(wishes[0][0], face)]
+    embeddings = _embedded(backbone, photo, list(free.values()))
     scores = {}
     for i, person in wishes:
         if person is None or person.identity is None:
@@ -101,7 +105,7 @@ def _matched(
     return _assigned(free, scores)
 
 
-def _assigned(free: Sequence[Face], scores: dict[int, Tensor]) -> list[tuple[int, Face]]:
+def _assigned(free: Mapping[int, Face], scores: dict[int, Tensor]) -> list[tuple[int, Face]]:
     """Take the surest pair again and again; a face is given once, and only where its lead is clear."""
     assigned: dict[int, int] = {}
     while len(assigned) < len(scores):
@@ -115,7 +119,8 @@ def _assigned(free: Sequence[Face], scores: dict[int, Tensor]) -> list[tuple[int
         if best < _CLEAR or lead < _CLEAR_MARGIN:
             raise SeveralFaces(_choose(free, f"{len(free)} faces, none of them clearly the person"))
         assigned[i] = order[0]
-    return [(i, free[j]) for i, j in assigned.items()]
+    faces = list(free.values())
+    return [(i, faces[j]) for i, j in assigned.items()]
 
 
 def _embedded(backbone: Backbone, photo: Photo, faces: Sequence[Face]) -> FaceEmbeddings:
@@ -132,6 +137,6 @@ def _no_face(photo: Photo) -> str:
     )
 
 
-def _choose(faces: Sequence[Face], got: str) -> str:
-    boxes = "; ".join(f"{i}: {', '.join(f'{side:.0f}' for side in face.box)}" for i, face in enumerate(faces))
+def _choose(faces: Mapping[int, Face], got: str) -> str:
+    boxes = "; ".join(f"{i}: {', '.join(f'{side:.0f}' for side in face.box)}" for i, face in faces.items())
     return f"got {got}, wanted one; choose by index or box (x0, y0, x1, y1): {boxes}"

@@ -1,5 +1,7 @@
 """Tests of who is where in a photo: by index, by box, by likeness; strangers, and faces that are not there."""
 
+import re
+
 import pytest
 
 from core.backbone import Backbone
@@ -26,6 +28,16 @@ def test_several_faces_and_nobody_named(whole: Backbone, two: Photo) -> None:
     """Nobody named and several faces is an error that lists them."""
     with pytest.raises(SeveralFaces, match=r"2 faces.*0: .*1: "):
         prepare(whole, two, [Wish()])
+
+
+def test_faces_are_called_by_the_numbers_that_choose_them(whole: Backbone) -> None:
+    """Where some are taken, the faces that are left keep the numbers that `face` counts by."""
+    photo = photo_of((100, 100), (250, 100), (400, 100), size=(520, 220))
+    boxes = [prepare(whole, photo, [Wish(face=i)])[0].box for i in range(3)]
+    with pytest.raises(SeveralFaces) as refusal:
+        prepare(whole, photo, [Wish(face=0), Wish()])
+    listed = dict(re.findall(r"(\d): ([-\d, ]+)", str(refusal.value).partition("(x0, y0, x1, y1): ")[2]))
+    assert listed == {str(i): ", ".join(f"{side:.0f}" for side in boxes[i]) for i in (1, 2)}
 
 
 def test_named_person_is_found_among_several(whole: Backbone, two: Photo) -> None:
@@ -62,14 +74,28 @@ def test_more_people_than_faces(whole: Backbone, two: Photo) -> None:
 
 
 def test_somebody_else_is_refused(whole: Backbone, two: Photo) -> None:
-    """A face that is clearly another person's is refused, chosen by hand or not; a box insists."""
-    strict = rewritten(whole, {"first": [0.9999, 1.0], "second": [0.9999, 1.0]})
-    other = person_in(whole, two, 1)
+    """A face that is clearly another person's is refused, found by itself or chosen by its index."""
     with pytest.raises(IdentityMismatch, match="stranger"):
-        prepare(strict, two, [Wish(other, face=0)])
-    (face,) = prepare(strict, two, [Wish(other, box=(20.0, 20.0, 80.0, 80.0))])
+        prepare(strict(whole), two, [Wish(person_in(whole, two, 1), face=0)])
+    alone = photo_of((240, 160))
+    with pytest.raises(IdentityMismatch, match="stranger"):
+        prepare(strict(whole), alone, [Wish(person_in(whole, two, 1))])
+
+
+@pytest.mark.parametrize("beside", [False, True], ids=["about the face", "beside it"])
+def test_a_box_insists(whole: Backbone, two: Photo, beside: bool) -> None:
+    """Who draws a box about another person's face, or where no face was found, gets it restored."""
+    (found,) = prepare(whole, two, [Wish(face=0)])
+    box = (20.0, 20.0, 80.0, 80.0) if beside else found.box
+    (face,) = prepare(strict(whole), two, [Wish(person_in(whole, two, 1), box=box)])
+    assert face.box == box
     assert face.likeness is not None
     assert face.likeness < 0
+
+
+def strict(backbone: Backbone) -> Backbone:
+    """Return the bundle with recognizers to which nearly everybody is a stranger."""
+    return rewritten(backbone, {"first": [0.9999, 1.0], "second": [0.9999, 1.0]})
 
 
 def test_no_face(whole: Backbone, alice_here: Adapter) -> None:
