@@ -75,7 +75,11 @@ class FaceDetector:
         The photo is looked at in several sizes, since one that fills the picture escapes a detector at full size; of
         two finds that overlap, the surer one stays, and of a face and a part of it, the face.
         """
-        faces = [face for side in _SIDES for face in self._seen_at(pixels, side)]
+        shorter, longer = sorted(pixels.shape[:2])
+        sides = [
+            side for side in _SIDES if side * shorter >= longer
+        ]  # in a smaller one nothing is left of a long strip
+        faces = [face for side in sides for face in self._seen_at(pixels, side)]
         faces = sorted(_distinct(faces), key=lambda face: -face.area)
         return [self._refined(pixels, face) for face in faces[:_REFINED]] + faces[_REFINED:]
 

@@ -46,6 +46,13 @@ def test_nobody(detector: FaceDetector) -> None:
         assert detector.detect(photo_of(size=size).pixels) == []
 
 
+@pytest.mark.parametrize("length", [4096, 4097, 6144, 6145, 8192])
+def test_long_strips(detector: FaceDetector, length: int) -> None:
+    """The longest and narrowest photo that is accepted has no face, upright or lying, and breaks nothing."""
+    strip = np.zeros((32, length, 3), np.uint8)
+    assert detector.detect(strip) == detector.detect(strip.transpose(1, 0, 2)) == []
+
+
 def test_large_photos(detector: FaceDetector) -> None:
     """A face in a large photo is found at its own place, in the photo's pixels."""
     (face,) = detector.detect(photo_of((900, 1200), size=(1600, 2400)).pixels)
