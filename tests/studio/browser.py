@@ -18,7 +18,7 @@ from selenium.webdriver.remote.webelement import WebElement
 
 DESKTOP, PHONE = (1280, 900), (390, 844)
 AXE = Path(__file__).parent / "axe.min.js"
-_PATIENCE_SECONDS = 12.0  # on a machine that does much else
+_PATIENCE_SECONDS = 60.0  # on a machine that does much else
 _FLAGS = (
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-dev-shm-usage",
     "--disable-background-networking", "--disable-component-update", "--disable-sync", "--no-proxy-server",
@@ -136,6 +136,17 @@ class Browser:
     def away(self, path: str, times: int) -> None:
         """Have so many requests whose path holds this text find nobody, until the page is loaded anew."""
         self.driver.execute_script(_AWAY, path, times)
+
+    def offline(self, yes: bool) -> None:
+        """Be without network, or with it again."""
+        self.driver.execute_cdp_cmd("Network.enable", {})
+        speed = {"offline": yes, "latency": 0, "downloadThroughput": -1, "uploadThroughput": -1}
+        self.driver.execute_cdp_cmd("Network.emulateNetworkConditions", speed)
+
+    def block(self, *patterns: str) -> None:
+        """Let requests to these addresses, and to no others, fail."""
+        self.driver.execute_cdp_cmd("Network.enable", {})
+        self.driver.execute_cdp_cmd("Network.setBlockedURLs", {"urls": list(patterns)})
 
     def violations(self) -> list[dict[str, Any]]:
         """Return what axe-core finds that is serious or critical."""

@@ -83,6 +83,8 @@ def window(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Service, 
 def desk(window: tuple[Service, Browser], tmp_path: Path) -> Desk:
     """A desk of a tenant of its own, signed in."""
     service, browser = window
+    browser.offline(False)
+    browser.block()
     browser.driver.get(f"{service.url}/livez")  # away from the page of the test before
     browser.driver.delete_all_cookies()
     browser.driver.get(service.url)
@@ -257,6 +259,42 @@ def test_a_page_that_did_not_load_is_tried_again(desk: Desk) -> None:
     desk.browser.reads("The service does not answer")
     desk.browser.press("Try again")
     desk.browser.reads("There are no jobs yet")
+    desk.browser.offline(True)
+    desk.browser.driver.execute_script("location.hash = '#/'")
+    desk.browser.reads("The service does not answer")
+    desk.browser.offline(False)
+    desk.browser.press("Try again")
+    desk.browser.reads("Nobody is here yet")
+
+
+def test_no_answer_is_not_taken_for_signed_out(desk: Desk) -> None:
+    """Where the session cannot be asked for, the page offers to ask again, and asks for no key."""
+    desk.browser.block("*/v1/session")
+    desk.browser.driver.refresh()
+    desk.browser.reads("The service does not answer")
+    assert desk.browser.all("#key") == []
+    desk.browser.block()
+    desk.browser.press("Try again")
+    desk.browser.reads("Nobody is here yet")
+
+
+def test_a_training_without_connection_says_so(desk: Desk) -> None:
+    """It does not look alive while nothing is heard of it, and goes on by itself afterwards."""
+    desk.open(desk.person())
+    desk.browser.block("*/v1/jobs/*")
+    desk.browser.press("Train")
+    desk.browser.reads("The connection is lost")
+    desk.browser.block()
+    claim = desk.hand.claim("train")
+    assert claim is not None
+    desk.hand.progress(claim, 4)
+    desk.browser.reads("Step 4 of 10")
+    assert "The connection is lost" not in desk.browser.text()
+    desk.browser.press("Stop")
+    desk.browser.reads("Stopping")
+    assert desk.browser.driver.switch_to.active_element.text == "Stopping\u2026"
+    desk.hand.stopped(claim)
+    desk.browser.reads("The training was stopped")
 
 
 def test_files_that_cannot_be_photos_are_named_and_taken_away(desk: Desk) -> None:
@@ -266,7 +304,7 @@ def test_files_that_cannot_be_photos_are_named_and_taken_away(desk: Desk) -> Non
     text.write_text("no picture")
     large.write_bytes(bytes(21 * 2**20))
     desk.browser.choose_files("part-photos", [text, large])
-    desk.browser.reads("20 MB are the most")
+    desk.browser.reads("at most 20 MB")
     desk.browser.until(lambda: len(desk.browser.all(".verdict.no")) == 2, "two refusals")
     desk.browser.reads("letter.png")
     assert desk.browser.all(".photo img") == []

@@ -7,7 +7,7 @@ import { ask } from "./http.js";
 import { markFace } from "./marker.js";
 import { attempt, busy, jobNotice, spokenTo } from "./notices.js";
 import { Progress } from "./progress.js";
-import { sending } from "./sending.js";
+import { sending, whyNotSent } from "./sending.js";
 import { slider } from "./slider.js";
 import { fileName, stem } from "./words.js";
 
@@ -49,7 +49,7 @@ export class BadPhoto {
       "This browser cannot show such a photo. It is restored all the same.",
     );
     const picture = h("img", { src: this.source, alt: `The photo to restore, ${this.file.name}` });
-    picture.addEventListener("error", () => picture.replaceWith(unseen));
+    picture.addEventListener("error", () => picture.replaceWith(unseen)); // HEIC, for one
     const buttons = h("div", { class: "row" }, this.button, this.mark);
     return h("div", { class: "chosen" }, picture, h("div", { class: "stack" }, this.wishes.element, buttons));
   }
@@ -66,7 +66,9 @@ export class BadPhoto {
   }
 
   /** Send the photo ahead, once for all tries. */
-  upload() {
+  async upload() {
+    const problem = whyNotSent(this.file);
+    if (problem) throw problem;
     const form = new FormData();
     form.append("file", this.file);
     const send = () => ask("POST", "/v1/uploads", { form, signal: this.person.signal });

@@ -60,8 +60,8 @@ export class LossCurve {
    */
   inWords(means) {
     const [step, loss] = means[means.length - 1];
-    const begun = means[Math.min(FIRST, means.length) - 1][1];
-    return `Loss about ${loss.toFixed(3)} at step ${step} of ${this.total}; it began at about ${begun.toFixed(3)}.`;
+    const begun = means.length > FIRST ? `; it began at about ${means[FIRST - 1][1].toFixed(3)}` : "";
+    return `Loss about ${loss.toFixed(3)} at step ${step} of ${this.total}${begun}.`;
   }
 }
 

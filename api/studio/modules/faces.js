@@ -27,12 +27,7 @@ export function boxesOf(detail) {
  */
 export function chooseFace(place, photo, boxes, name, { chosen, none }) {
   const buttons = boxes.map((box, i) => faceButton(photo, box, i, chosen));
-  const stage = h(
-    "div",
-    { class: "stage" },
-    h("img", { src: photo.source, alt: "The photo, with a frame around each face" }),
-    ...buttons,
-  );
+  const stage = stageOf(photo, "The photo, with a frame around each face", ...buttons);
   const title = `Which of these ${boxes.length} faces is ${name}?`;
   const other = h("button", { type: "button", class: "plain", onclick: none }, "None of them");
   fill(
@@ -47,6 +42,24 @@ export function chooseFace(place, photo, boxes, name, { chosen, none }) {
   );
   say(title);
   buttons[0]?.focus();
+}
+
+/**
+ * Return a photo with frames over it; where this browser cannot show it, a blank of the same shape.
+ * @param {Photo} photo
+ * @param {string} alt
+ * @param {...HTMLElement} frames
+ * @returns {HTMLElement}
+ */
+export function stageOf(photo, alt, ...frames) {
+  const image = h("img", { src: photo.source, alt, draggable: "false" });
+  const stage = h("div", { class: "stage" }, image, ...frames);
+  image.addEventListener("error", () => {
+    image.remove();
+    stage.classList.add("blank");
+    stage.style.aspectRatio = `${photo.width} / ${photo.height}`;
+  });
+  return stage;
 }
 
 /**

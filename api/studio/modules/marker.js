@@ -1,7 +1,7 @@
 /** A frame that a person draws around a face which the detector does not find, or would not choose. */
 
 import { fill, h, say } from "./dom.js";
-import { place } from "./faces.js";
+import { place, stageOf } from "./faces.js";
 
 /** @typedef {import("./faces.js").Box} Box */
 /** @typedef {import("./faces.js").Photo} Photo */
@@ -28,12 +28,8 @@ export function markFace(where, photo, name, { chosen, canceled }) {
     "aria-label": `Frame around the face of ${name}: arrow keys move it, plus and minus change its size`,
   });
   const lay = (/** @type {Box} */ next) => place(frame, photo, (box = next));
-  const stage = h(
-    "div",
-    { class: "stage draw" },
-    h("img", { src: photo.source, alt: "The photo to mark", draggable: "false" }),
-    frame,
-  );
+  const stage = stageOf(photo, "The photo to mark", frame);
+  stage.classList.add("draw");
   frame.addEventListener("keydown", (/** @type {KeyboardEvent} */ event) => {
     const next = byKey(photo, box, event.key, shorter * STEP);
     if (next === null) return;

@@ -61,7 +61,7 @@ export function outage() {
   const words = "The connection is lost; trying again\u2026";
   const element = h("p", { class: "notice", hidden: true }, words);
   const connected = (/** @type {boolean} */ yes) => {
-    if (!yes && element.hidden) say(words);
+    if (element.hidden !== yes) say(yes ? "The connection is back." : words);
     element.hidden = yes;
   };
   return { element, connected };

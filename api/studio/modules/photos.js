@@ -75,9 +75,9 @@ export class Photos {
 
   /** @param {Given} given */
   queue(given) {
-    const why = whyNotSent(given.file);
-    if (why) {
-      this.refuse(given, why);
+    const problem = whyNotSent(given.file);
+    if (problem) {
+      this.refuse(given, problem);
       return;
     }
     const words = h("p", { class: "busy" }, "Sending\u2026");
@@ -97,7 +97,7 @@ export class Photos {
     } catch (error) {
       if (this.person.signal.aborted) return;
       if (!(error instanceof Problem)) throw error;
-      this.refuse(given, `${error.title}. ${whatToDo(error.code) ?? ""}`, error.retryable);
+      this.refuse(given, error);
     } finally {
       this.underWay -= 1;
       this.sendNext();
@@ -115,18 +115,18 @@ export class Photos {
   /**
    * Show that a file was not taken, and why; there is no picture of it, so its name stands for it.
    * @param {Given} given
-   * @param {string} why
-   * @param {boolean} [again]
+   * @param {Problem} problem
    */
-  refuse(given, why, again = false) {
+  refuse(given, problem) {
     const { file, card } = given;
+    const why = `${sentence(problem.title)} ${whatToDo(problem.code) ?? ""}`;
     const retry = h("button", { type: "button", class: "plain", onclick: () => this.queue(given) }, "Try again");
     retry.setAttribute("aria-label", `Try again to add ${file.name}`);
     card.dataset.state = "refused";
-    const told = [named(file.name), ...refused("Not added", sentence(why.trim()))];
+    const told = [named(file.name), ...refused("Not added", why)];
     fill(
       card,
-      h("div", { class: "about" }, ...told, again && retry),
+      h("div", { class: "about" }, ...told, problem.retryable && retry),
       cross(`Remove ${file.name}`, () => this.drop(card)),
     );
     say(`${file.name} was not added: ${why}`);

@@ -46,7 +46,7 @@ function nameForm(person, renamed) {
   const problems = h("div");
   const form = h(
     "form",
-    { class: "card stack narrow", hidden: true },
+    { class: "card stack rename", hidden: true },
     field("name", "Name"),
     problems,
     h("div", { class: "row end" }, button),

@@ -1,5 +1,7 @@
 /** Photos on their way to the service: whoever leaves the page before they have arrived is asked first. */
 
+import { Problem } from "./http.js";
+
 const LARGEST_BYTES = 20 * 2 ** 20; // the service's own limit for a photo
 
 let underWay = 0;
@@ -29,7 +31,8 @@ export function isSending() {
  * @param {File} file
  */
 export function whyNotSent(file) {
-  if (file.size === 0) return "The file is empty";
-  if (file.size > LARGEST_BYTES) return `The file has ${Math.ceil(file.size / 2 ** 20)} MB; 20 MB are the most`;
+  const megabytes = Math.ceil(file.size / 2 ** 20);
+  if (file.size === 0) return new Problem({ code: "unreadable_image", title: "The file is empty" });
+  if (file.size > LARGEST_BYTES) return new Problem({ code: "too_large", title: `The file has ${megabytes} MB` });
   return null;
 }
