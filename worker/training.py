@@ -18,6 +18,7 @@ from core.references import Reference
 from core.train_state import TrainState, fingerprint, pack_state, unpack_state
 from core.training import TrainingInterrupted, TrainProgress, train_injector
 from store import adapters, ledger
+from store.errors import MissingBlob, Tampered
 from worker.batches import OutOfMemory
 from worker.memory import named_out_of_memory
 from worker.people import references_of, require_consent
@@ -135,10 +136,10 @@ class Training:
         """Return the checkpoint that an earlier run of this job left; what is none any more is as good as none."""
         if self._checkpoint is None:
             return None
-        data = self._run.safe.read(self._run.key(self._identity_id), self._checkpoint)
+        key = self._run.key(self._identity_id)
         try:
-            return unpack_state(data)
-        except InvalidOption as error:
+            return unpack_state(self._run.safe.read(key, self._checkpoint))
+        except (InvalidOption, MissingBlob, Tampered) as error:
             log.warning("checkpoint_unreadable", job=self._run.lease.job_id, error=str(error))
             return None
 

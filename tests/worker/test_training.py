@@ -98,6 +98,23 @@ def test_an_unreadable_checkpoint_is_as_good_as_none(
     assert house.adapter_of(job_id)[1] == undisturbed
 
 
+@pytest.mark.parametrize("damage", ["gone", "cut"])
+def test_a_lost_checkpoint_is_as_good_as_none(
+    house: House, room: Darkroom, ada: str, undisturbed: bytes, tiny_folder: Path, at_step: Act, damage: str
+) -> None:
+    """A checkpoint whose object is gone, or damaged, does not fail its training for ever: it begins anew."""
+    job_id = given_back(house, tiny_folder, ada, at_step)
+    (name,) = checkpoints(house, job_id)
+    sealed = b"".join(house.safe.blobs.get(name))
+    house.safe.blobs.delete(name)
+    if damage == "cut":
+        house.safe.blobs.put(name, lambda: iter([sealed[:-1]]), len(sealed) - 1)
+    at_step(STEPS, lambda: None)
+    room.work()
+    assert house.job(job_id).state == "succeeded"
+    assert house.adapter_of(job_id)[1] == undisturbed
+
+
 def test_canceled_within_a_step(house: House, room: Darkroom, ada: str, at_step: Act) -> None:
     """A cancelled training does not begin another step."""
     job_id = house.training(ada, preset="fast", steps=STEPS)
