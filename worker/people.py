@@ -19,7 +19,7 @@ from worker.run import Run
 def require_consent(run: Run, identity_ids: Sequence[str], purpose: str) -> None:
     """ConsentRequired where a person's consent has run out since the job was queued."""
     with run.tenant(read_only=True) as session:
-        for identity_id in identity_ids:
+        for identity_id in sorted(identity_ids):  # each is locked, always in this order: nobody waits in a circle
             row = session.get_one(models.Identity, {"tenant_id": run.lease.tenant_id, "id": identity_id})
             consents.require(session, row, purpose)
 

@@ -6,12 +6,13 @@ import io
 import numpy as np
 import pytest
 from PIL import Image
+from sqlalchemy.orm import Session
 
 from core.adapter_file import unpack_adapter
 from core.decoder import pixels_sha256
 from core.images import Photo, read_photo, xmp_in
 from core.provenance import manifest_in
-from store import manifests, models
+from store import consents, manifests, models
 from tests.worker.house import Darkroom, House, photo
 
 NOBODY = Photo(np.zeros((99, 99, 3), np.uint8))
@@ -128,6 +129,24 @@ def test_a_group_photo(house: House, room: Darkroom, ada: str, bea: str) -> None
     first, second = house.faces(restoration_id)
     assert first.box[2] < second.box[0]
     assert (first.adapter_id is None, second.adapter_id is None) == (True, False)
+
+
+def test_people_are_locked_in_one_order(
+    house: House, room: Darkroom, ada: str, bea: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever order a photo's people were named in, their rows are locked in that of their ids."""
+    locked: list[str] = []
+    real = consents.require
+
+    def require(session: Session, identity: models.Identity, purpose: str) -> None:
+        locked.append(identity.id)
+        real(session, identity, purpose)
+
+    for people in ((ada, bea), (bea, ada)):
+        house.restoration(*people)
+    monkeypatch.setattr(consents, "require", require)
+    room.work()
+    assert locked == sorted([ada, bea]) * 2
 
 
 def test_what_the_photo_does_not_show(house: House, room: Darkroom, ada: str) -> None:
