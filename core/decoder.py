@@ -36,7 +36,7 @@ _LOST = (OSError, struct.error, ValueError, TypeError, KeyError, RecursionError,
 
 @dataclass(frozen=True)
 class DecodedPhoto:
-    """A photo that is safe to open anywhere: upright, one frame, no metadata but its colour profile."""
+    """A photo that is safe to open anywhere: upright, one picture, no metadata but its colour profile."""
 
     png: bytes
     width: int

@@ -27,6 +27,8 @@ _JPEG = b"\xff\xd8\xff"
 _FIRST_SCAN = 0xFFDA
 _XMP_KEYWORD = "XML:com.adobe.xmp"
 FORMATS = ("JPEG", "PNG", "WEBP", "HEIF")
+# MPO is Pillow's word for a JPEG with more behind the photo: a second lens's picture, a map of its depth or its light.
+_JPEGS = ("JPEG", "MPO")
 _ENCODERS: dict[str, tuple[str, dict[str, Any]]] = {
     "png": ("PNG", {}),
     "jpeg": ("JPEG", {"quality": 95, "subsampling": 0}),
@@ -48,7 +50,7 @@ class Photo:
 
 
 def read_photo(data: bytes, limit_bytes: int | None = MAX_BYTES) -> Photo:
-    """Decode JPEG, PNG, WebP or HEIC bytes of one frame; UnreadableImage or ImageTooLarge says what is wrong.
+    """Decode JPEG, PNG, WebP or HEIC bytes of one photo; UnreadableImage or ImageTooLarge says what is wrong.
 
     `limit_bytes` None: bytes that we encoded ourselves, as large as the pixels make them.
     """
@@ -199,7 +201,7 @@ def _jpeg_segments(data: bytes) -> Iterator[int]:
 def _check_header(image: Image.Image) -> None:
     """Refuse sizes and frames before a pixel is decoded."""
     _check_size(image)
-    if getattr(image, "n_frames", 1) > 1:
+    if image.format not in _JPEGS and getattr(image, "n_frames", 1) > 1:
         raise UnreadableImage(f"got an image of {image.n_frames} frames, wanted a single one")  # type: ignore[attr-defined]
 
 
@@ -219,7 +221,7 @@ def _check_size(image: Image.Image) -> None:
 def _check_scans(image: Image.Image, data: bytes) -> None:
     """Refuse a JPEG that would be painted over again and again: each scan costs as much as a whole picture."""
     # In coded data 0xFF is never followed by 0xDA, so that every such pair begins a scan.
-    if image.format == "JPEG" and (scans := data.count(b"\xff\xda")) > MAX_SCANS:
+    if image.format in _JPEGS and (scans := data.count(b"\xff\xda")) > MAX_SCANS:
         raise UnreadableImage(f"got a JPEG of {scans} scans, wanted at most {MAX_SCANS}; save it anew")
 
 

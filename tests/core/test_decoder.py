@@ -37,6 +37,17 @@ def test_pixels_are_those_of_the_photo(decoder: Decoder) -> None:
     assert decoded.pixels_sha256 == pixels_sha256(photo.pixels.shape, photo.pixels.tobytes())
 
 
+def test_of_a_jpeg_with_more_pictures_the_first_comes_back(decoder: Decoder) -> None:
+    """What lies behind the photo, a depth map or a second lens's picture, does not come out."""
+    buffer = io.BytesIO()
+    first, second = (Image.new("RGB", (64, 48), colour) for colour in ("red", "blue"))
+    first.save(buffer, "MPO", save_all=True, append_images=[second])
+    decoded = decoder.decode(buffer.getvalue())
+    (red, _, blue) = read_photo(decoded.png).pixels[0, 0]
+    assert (decoded.width, decoded.height) == (64, 48)
+    assert red > 200 > 50 > blue
+
+
 def test_what_is_no_photo_is_named(decoder: Decoder) -> None:
     """Refusals of the child reach the caller by name, and the child serves on."""
     with pytest.raises(UnreadableImage, match="JPEG"):

@@ -152,6 +152,36 @@ def test_several_frames() -> None:
         read_photo(data)
 
 
+def mpo(**options: object) -> bytes:
+    """Return a JPEG with two more pictures behind it, as dual cameras and portrait modes write them."""
+    more = [picture().rotate(180), picture(40, 40)]
+    return encoded(picture(), "MPO", save_all=True, append_images=more, quality=95, **options)
+
+
+def test_a_jpeg_with_more_pictures_behind_it() -> None:
+    """The first is the photo, upright and with its colour profile; the others are no frames of an animation."""
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    first = read_photo(encoded(picture(), "JPEG", quality=95, exif=turned, icc_profile=SRGB))
+    got = read_photo(mpo(exif=turned, icc_profile=SRGB))
+    assert got.size == first.size == (48, 64)
+    assert np.abs(got.pixels.astype(int) - first.pixels).max() == 0
+    assert got.icc_profile == SRGB
+
+
+def test_a_jpeg_with_more_pictures_keeps_to_the_limits_of_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its scans, segments and pixels are counted as any other JPEG's are."""
+    data = mpo()
+    last = data.rindex(b"\xff\xda")
+    with pytest.raises(UnreadableImage, match="scans"):
+        read_photo(data[:-2] + data[last:-2] * 40 + data[-2:])
+    with pytest.raises(UnreadableImage, match="parts"):
+        read_photo(data[:2] + b"\xff\xfe\0\2" * 1001 + data[2:])
+    monkeypatch.setattr("core.images.MAX_PIXELS", 64 * 47)
+    with pytest.raises(ImageTooLarge, match="64x48"):
+        read_photo(data)
+
+
 def test_a_jpeg_of_many_scans() -> None:
     """A JPEG that repeats its scans is refused before it is decoded; a progressive one is not."""
     buffer = io.BytesIO()

@@ -138,7 +138,7 @@ def mutated(count: int) -> Iterator[Animal]:
 
 def _many_frames() -> Iterator[Animal]:
     two = {"save_all": True, "append_images": [picture().rotate(90), picture().rotate(180)]}
-    yield Animal("mpo", encoded(picture(), "MPO", **two), "refused")
+    yield Animal("mpo", encoded(picture(), "MPO", **two), "accepted")
     yield Animal("animated webp", encoded(picture(), "webp", **two), "refused")
     yield Animal("animated png", encoded(picture(), "png", **two), "refused")
     yield Animal("animated gif", encoded(picture(), "GIF", **two), "refused")
