@@ -238,11 +238,19 @@ def _checked_profile(profile: bytes | None, mode: str) -> bytes | None:
 
 def _flattened(image: Image.Image) -> Image.Image:
     """Return RGB, with transparency laid over white."""
+    if image.mode.startswith("I"):
+        image = _shallow(image)
     if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
         rgba = image if image.mode == "RGBA" else image.convert("RGBA")
         white = Image.new("RGB", rgba.size, (255, 255, 255))
         white.paste(rgba, mask=rgba)
         return white
-    if image.mode.startswith("I"):  # 16 bits of grey, which Pillow would clip at 255
-        image = Image.fromarray((np.asarray(image, np.uint32) >> 8).clip(0, 255).astype(np.uint8))
     return image if image.mode == "RGB" else image.convert("RGB")
+
+
+def _shallow(image: Image.Image) -> Image.Image:
+    """Return 16 bits of grey as 8, where Pillow would clip at 255; the one level that may be transparent is white."""
+    deep = np.asarray(image, np.uint32)
+    grey = (deep >> 8).clip(0, 255).astype(np.uint8)
+    grey[deep == image.info.get("transparency", -1)] = 255
+    return Image.fromarray(grey)

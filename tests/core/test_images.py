@@ -88,6 +88,15 @@ def test_deep_grey_keeps_its_brightness() -> None:
     assert np.abs(got.astype(int) - 128).max() <= 1
 
 
+def test_deep_grey_with_a_transparent_level() -> None:
+    """A 16-bit grey picture, one level of which is transparent, keeps its brightness, and that level is white."""
+    levels = np.full((48, 64), 32_768, np.uint16)
+    levels[:, :8] = 5
+    got = read_photo(encoded(Image.fromarray(levels), "PNG", transparency=5)).pixels
+    assert (got[:, :8] == 255).all()
+    assert np.abs(got[:, 8:].astype(int) - 128).max() <= 1
+
+
 def test_transparency_is_laid_over_white() -> None:
     """What cannot be seen is white, not whatever colour hides there."""
     image = Image.new("RGBA", (64, 48), (10, 20, 30, 0))
