@@ -29,6 +29,7 @@ _XMP_KEYWORD = "XML:com.adobe.xmp"
 FORMATS = ("JPEG", "PNG", "WEBP", "HEIF")
 # MPO is Pillow's word for a JPEG with more behind the photo: a second lens's picture, a map of its depth or its light.
 _JPEGS = ("JPEG", "MPO")
+_COLOURED = ("RGB", "RGBA", "RGBX", "P", "PA")  # modes whose colours, perhaps of a palette, are RGB
 _ENCODERS: dict[str, tuple[str, dict[str, Any]]] = {
     "png": ("PNG", {}),
     "jpeg": ("JPEG", {"quality": 95, "subsampling": 0}),
@@ -227,7 +228,7 @@ def _check_scans(image: Image.Image, data: bytes) -> None:
 
 def _checked_profile(profile: bytes | None, mode: str) -> bytes | None:
     """Return the colour profile where it is a valid one for RGB pixels: phones write Display P3."""
-    if not profile or mode not in ("RGB", "RGBA", "RGBX"):
+    if not profile or mode not in _COLOURED:
         return None
     try:
         parsed = ImageCms.ImageCmsProfile(io.BytesIO(profile))

@@ -58,6 +58,11 @@ def test_profile_comes_along() -> None:
         assert Image.open(io.BytesIO(encode_photo(photo, form))).info["icc_profile"] == SRGB
 
 
+def test_a_palette_has_a_profile_too() -> None:
+    """The colours of a palette are RGB, and an RGB profile says which."""
+    assert read_photo(encoded(picture().quantize(16), "PNG", icc_profile=SRGB)).icc_profile == SRGB
+
+
 # With names of their own: the profile holds the second it was made in, and two processes must see the same tests.
 @pytest.mark.parametrize("profile", [b"", b"no profile", SRGB[:100]], ids=["empty", "none", "cut"])
 def test_broken_profile_is_dropped(profile: bytes) -> None:
