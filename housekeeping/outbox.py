@@ -1,6 +1,6 @@
 """The outbox: errands that were written down with the rows they follow from, done at least once, each by its kind."""
 
-from collections import Counter
+import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 
@@ -16,6 +16,7 @@ from store.outbox import Errand
 log = structlog.get_logger(__name__)
 _LONGEST_SECONDS = 300.0  # until an errand that fails again and again is tried again
 _AT_ONCE = 2  # deliveries of one tenant: its receivers may take their time, and only its own deliveries wait for them
+_HELD_WITHIN = 4  # times in the time for which an errand is hidden
 # What does an errand; False: it is not over, and has been put off.
 _KINDS: Mapping[str, Callable[[Parts, Errand], bool | None]] = {
     "webhook": webhooks.fan_out,
@@ -59,20 +60,31 @@ class _Lane:
     def __init__(self, parts: Parts, lane: outbox.Lane, threads: int, most: int, per_tenant: int) -> None:
         self._parts, self._lane, self._most, self._per_tenant = parts, lane, most, per_tenant
         self.threads = ThreadPoolExecutor(threads, thread_name_prefix=f"errand-{lane}")
-        self.under_way: dict[Future[None], str] = {}
+        self.under_way: dict[Future[None], Errand] = {}
+        self._hold_at = 0.0
 
     def start_due(self) -> int:
         """Begin what is due; return how much that is."""
-        self.under_way = {future: tenant for future, tenant in self.under_way.items() if not future.done()}
+        self.under_way = {future: errand for future, errand in self.under_way.items() if not future.done()}
+        self._hold()
         room = self._most - len(self.under_way)
-        wanted = outbox.Wanted(room, self._lane, self._per_tenant, Counter(self.under_way.values()))
+        mine = {errand.id: errand.tenant_id for errand in self.under_way.values()}
+        wanted = outbox.Wanted(room, self._lane, self._per_tenant, mine)
         with self._parts.database.transaction(None, read_only=True) as session:
             if not room or not outbox.due(session, wanted):
                 return 0
         with self._parts.database.transaction(None) as session:
             errands = outbox.claim(session, wanted)
-        self.under_way |= {self.threads.submit(run, self._parts, errand): errand.tenant_id for errand in errands}
+        self.under_way |= {self.threads.submit(run, self._parts, errand): errand for errand in errands}
         return len(errands)
+
+    def _hold(self) -> None:
+        """Now and then, keep other caretakers from what is under way here, however long it takes."""
+        if not self.under_way or time.monotonic() < self._hold_at:
+            return
+        with self._parts.database.transaction(None) as session:
+            held = {future: outbox.hold(session, errand) for future, errand in self.under_way.items()}
+        self.under_way, self._hold_at = held, time.monotonic() + outbox.HIDDEN_SECONDS / _HELD_WITHIN
 
 
 def run(parts: Parts, errand: Errand) -> None:

@@ -75,7 +75,7 @@ def begin(session: Session, identity: Identity, reason: str) -> Erasure:
 
 def plan(session: Session, tenant_id: str, erasure_id: str) -> Plan:
     """Return what is to be deleted; it is ready to be completed when no worker holds anything of it."""
-    row = session.get_one(Erasure, {"tenant_id": tenant_id, "id": erasure_id})
+    row = _locked(session, tenant_id, erasure_id)
     identity_id = row.identity_id or ""
     owners = [
         identity_id,
@@ -90,9 +90,16 @@ def plan(session: Session, tenant_id: str, erasure_id: str) -> Plan:
     return Plan(identity_id, [prefix_of(tenant_id, owner) for owner in owners], ready)
 
 
-def complete(session: Session, vault: Vault, tenant_id: str, erasure_id: str, objects_deleted: int) -> Erasure:
+def deleted(session: Session, tenant_id: str, erasure_id: str, objects: int) -> None:
+    """Write down how many more of a person's objects are gone: an erasure may take several tries, and counts all."""
+    row = _locked(session, tenant_id, erasure_id)
+    row.counts = {**row.counts, "objects": row.counts.get("objects", 0) + objects}
+    session.flush()
+
+
+def complete(session: Session, vault: Vault, tenant_id: str, erasure_id: str) -> Erasure:
     """Sign the receipt, after storage was listed again and found empty; the identity's tombstone stays."""
-    row = session.get_one(Erasure, {"tenant_id": tenant_id, "id": erasure_id})
+    row = _locked(session, tenant_id, erasure_id)
     if row.state == "completed":
         return row
     identity = people.locked(session, tenant_id, row.identity_id or "")
@@ -101,12 +108,17 @@ def complete(session: Session, vault: Vault, tenant_id: str, erasure_id: str, ob
     late = _forget_answers(session, tenant_id, identity.id)  # the withdrawal's own was kept after it had begun
     row.counts = {**row.counts, "kept_answers": row.counts.get("kept_answers", 0) + late}
     row.state, row.finished_at = "completed", datetime.now(UTC)
-    row.receipt = receipts.signed(vault, _statement(row, objects_deleted))
+    row.receipt = receipts.signed(vault, _statement(row))
     session.flush()
     audit.record(session, tenant_id, "housekeeping", "identity.erased", identity.id, erasure_id=row.id)
     data = {"erasure_id": row.id, "identity_id": row.identity_id}
     outbox.add(session, tenant_id, "webhook", {"type": "erasure.completed", "data": data})
     return row
+
+
+def _locked(session: Session, tenant_id: str, erasure_id: str) -> Erasure:
+    """Return an erasure as it is, and keep it so: whoever goes on with it at the same time sees what was done here."""
+    return session.get_one(Erasure, {"tenant_id": tenant_id, "id": erasure_id}, with_for_update=True)
 
 
 def _about(tenant_id: str, identity_id: str) -> Any:
@@ -139,8 +151,7 @@ def _remove_restorations(session: Session, tenant_id: str, identity_id: str) -> 
     for row_id in _restoration_ids(session, tenant_id, identity_id):
         row = session.get_one(Restoration, {"tenant_id": tenant_id, "id": row_id})
         if row.removed_at is None:
-            restorations.remove(session, row)
-            count += 1
+            count += restorations.remove(session, row)
     return count
 
 
@@ -197,7 +208,7 @@ def _forget_answers(session: Session, tenant_id: str, identity_id: str) -> int:
     return len(session.scalars(done.execution_options(synchronize_session=False)).all())
 
 
-def _statement(row: Erasure, objects_deleted: int) -> dict[str, Any]:
+def _statement(row: Erasure) -> dict[str, Any]:
     return {
         "type": "idprefer-erasure-1",
         "erasure_id": row.id,
@@ -206,7 +217,7 @@ def _statement(row: Erasure, objects_deleted: int) -> dict[str, Any]:
         "reason": row.reason,
         "requested_at": row.created_at.isoformat(),
         "completed_at": row.finished_at.isoformat() if row.finished_at else None,
-        "destroyed": {**row.counts, "objects": objects_deleted},
+        "destroyed": {"objects": 0, **row.counts},
         "storage_listed_again": "empty",
         "limits": list(_LIMITS),
     }

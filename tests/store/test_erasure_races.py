@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from store import adapters, consents, erasures, people
 from store.adapter_bytes import checked
 from store.errors import Gone, StateConflict
-from store.models import Adapter, Consent, Erasure, Identity
+from store.models import Adapter, AuditEvent, Consent, Erasure, Identity
 from tests.store.archive import AGREEMENT, Archive
 from tests.store.built import adapter_bytes
 
@@ -167,3 +167,29 @@ def test_an_adapter_is_deleted_once(archive: Archive) -> None:
 
     with pytest.raises(Gone, match="deleted meanwhile"):
         _meanwhile(archive, (Adapter, tenant, adapter), delete, adapters.remove)
+
+
+@pytest.mark.parametrize("again", ["plan", "complete"])
+def test_an_erasure_is_completed_once(archive: Archive, again: str) -> None:
+    """Who goes on with an erasure that is being completed waits, and finds it complete: there is one receipt."""
+    tenant = archive.tenant()
+    erasure = _erase(archive, tenant, archive.person(tenant))
+
+    def go_on() -> None:
+        with archive.of(tenant) as session:
+            if again == "plan":
+                erasures.plan(session, tenant, erasure)
+        with archive.of(tenant) as session:
+            erasures.complete(session, archive.safe.vault, tenant, erasure)
+
+    other = threading.Thread(target=go_on)
+    with archive.of(tenant) as session:
+        receipt = erasures.complete(session, archive.safe.vault, tenant, erasure).receipt
+        other.start()
+        other.join(0.3)  # as far as it comes
+    other.join(20)
+    assert archive.row(Erasure, tenant, erasure).state == "completed"
+    assert archive.row(Erasure, tenant, erasure).receipt == receipt
+    with archive.of(tenant) as session:
+        told = select(func.count()).select_from(AuditEvent).where(AuditEvent.action == "identity.erased")
+        assert session.scalar(told) == 1

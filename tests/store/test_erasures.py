@@ -33,7 +33,8 @@ def _plan(archive: Archive, tenant: str, erasure: Erasure) -> erasures.Plan:
 
 def _complete(archive: Archive, tenant: str, erasure: Erasure, objects: int) -> Erasure:
     with archive.of(tenant) as session:
-        return erasures.complete(session, archive.safe.vault, tenant, erasure.id, objects)
+        erasures.deleted(session, tenant, erasure.id, objects)
+        return erasures.complete(session, archive.safe.vault, tenant, erasure.id)
 
 
 def test_erasing_from_beginning_to_receipt(archive: Archive) -> None:
@@ -67,6 +68,16 @@ def test_erasing_from_beginning_to_receipt(archive: Archive) -> None:
     assert archive.row(models.Adapter, tenant, adapter.id).state == "deleted"
     assert archive.row(models.Restoration, tenant, alone.id).input_blob is not None
     assert len(list(archive.safe.blobs.list(f"{tenant}/{other}/"))) == 1
+
+
+def test_the_receipt_counts_every_try(archive: Archive) -> None:
+    """What was deleted before an erasure was broken off is in the receipt, beside what was deleted after."""
+    tenant = archive.tenant()
+    erasure = _begin(archive, tenant, archive.person(tenant))
+    with archive.of(tenant) as session:
+        erasures.deleted(session, tenant, erasure.id, 3)
+    receipt = _complete(archive, tenant, erasure, 2).receipt or {}
+    assert receipt["destroyed"]["objects"] == 5
 
 
 def test_nothing_of_the_person_is_left_in_the_rows(archive: Archive) -> None:

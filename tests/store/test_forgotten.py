@@ -19,7 +19,7 @@ def _begin(archive: Archive, tenant: str, person: str) -> str:
 
 def _complete(archive: Archive, tenant: str, erasure: str) -> Erasure:
     with archive.of(tenant) as session:
-        return erasures.complete(session, archive.safe.vault, tenant, erasure, 0)
+        return erasures.complete(session, archive.safe.vault, tenant, erasure)
 
 
 def _keep(archive: Archive, tenant: str, key: str, body: Any) -> None:

@@ -47,7 +47,7 @@ def test_a_withdrawal_keeps_no_name(service: Service) -> None:
     assert SUBJECT not in tenant.http.get(path).text
     erasure_id = first.json()["erasure_id"]
     with service.ledger.transaction(tenant.id) as session:
-        erasures.complete(session, service.parts.safe.vault, tenant.id, erasure_id, 0)
+        erasures.complete(session, service.parts.safe.vault, tenant.id, erasure_id)
         assert session.scalar(select(func.count()).select_from(models.IdempotencyKey)) == 0
     assert tenant.http.post(withdrawal, **sent).json()["code"] == "state_conflict"  # type: ignore[arg-type]
     assert _traces(service, tenant) == 0
