@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from cli.bundles import load
+from cli.console import plain_console
 from core.adapter_file import export_diffusers, read_adapter
 from core.errors import InvalidOption
 from core.injector import Adapter
@@ -23,7 +23,7 @@ def inspect(path: Path, bundle: str, as_json: bool) -> None:
     table = Table(show_header=False, box=None)
     for name, value in about.items():
         table.add_row(name, value if isinstance(value, str) else json.dumps(value))
-    Console().print(table, highlight=False)
+    plain_console().print(table)
 
 
 def description(adapter: Adapter) -> dict[str, Any]:

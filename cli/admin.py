@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 from sqlalchemy.exc import OperationalError, ProgrammingError
 from sqlalchemy.orm import Session
 
 from cli import logs, overview
+from cli.console import plain_console
 from store import audit, operators, settings
 from store.columns import Base
 from store.database import Database, Role
@@ -118,7 +118,7 @@ class Admin:
             table.add_column(name, overflow="fold")  # an id is there to be copied
         for row in rows:
             table.add_row(*(_text(row[name]) for name in columns))
-        Console().print(table, highlight=False)
+        plain_console().print(table)
 
     @contextlib.contextmanager
     def _session(

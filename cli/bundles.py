@@ -8,11 +8,11 @@ import torch
 import typer
 from diffusers import AutoencoderKL, AutoencoderTiny, ControlNetModel, UNet2DConditionModel
 from diffusers.utils import logging as diffusers_logging
-from rich.console import Console
 from rich.table import Table
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 from transformers.utils import logging as transformers_logging
 
+from cli.console import plain_console
 from cli.folders import find_bundle
 from core.backbone import Backbone, files_digest, load_backbone, read_manifest, verify_files
 from core.errors import MissingBundle
@@ -60,11 +60,11 @@ def inspect(name: str, as_json: bool) -> None:
         table.add_row(part, "" if count is None else f"{count:,}", f"{sizes['bytes'] / 1e6:.1f}")
     table.add_section()
     table.add_row("an adapter (LoRA)", f"{about['lora_parameters']:,}", f"{about['lora_parameters'] * 2 / 1e6:.1f}")
-    console = Console()
+    console = plain_console()
     console.print(table)
     for part, licence in about["licences"].items():
-        console.print(f"{part}: {licence}", highlight=False)
-    console.print(f"digest {about['digest']}", highlight=False)
+        console.print(f"{part}: {licence}")
+    console.print(f"digest {about['digest']}")
 
 
 def description(folder: Path) -> dict[str, Any]:

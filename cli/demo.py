@@ -4,9 +4,8 @@ import hashlib
 from pathlib import Path
 from time import perf_counter
 
-from rich.console import Console
-
 from cli.bundles import load
+from cli.console import plain_console
 from cli.outputs import check_writable, write
 from cli.personalize import learn
 from cli.references import print_table, read_references, usable_references
@@ -32,7 +31,7 @@ def run(references: Path | None, photo: Path | None, output: Path, bundle: str) 
         check_writable(output / name)
     if references is None or photo is None:
         references, photo = write_scene(output)
-    console = Console()
+    console = plain_console()
     spoilt = read_photo_file(photo)
     backbone = load(bundle)
     # 1. personalize
@@ -52,7 +51,7 @@ def run(references: Path | None, photo: Path | None, output: Path, bundle: str) 
     picture = before_and_after(spoilt, restored, face.evidence)
     write(output / "comparison.png", encode_photo(Photo(picture), "png", xmp))
     describe(face.evidence, output / "restored.png", console)
-    console.print(f"look at {output / 'comparison.png'} ({perf_counter() - start:.0f} s)", highlight=False)
+    console.print(f"look at {output / 'comparison.png'} ({perf_counter() - start:.0f} s)")
 
 
 def write_scene(output: Path) -> tuple[Path, Path]:

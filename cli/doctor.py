@@ -10,9 +10,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import typer
-from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
+from cli.console import plain_console
 from cli.folders import bundle_folders
 from core.errors import PreferError
 
@@ -96,8 +97,8 @@ def _bundles() -> Iterator[Finding]:
 def _print(findings: list[Finding]) -> None:
     table = Table(show_header=False, box=None)
     for finding in findings:
-        mark = "[green]ok[/]" if finding.well else "[red]missing[/]"
+        mark = Text("ok", "green") if finding.well else Text("missing", "red")
         table.add_row(mark, finding.what, finding.found)
         if not finding.well:
             table.add_row("", "", f"-> {finding.advice}")
-    Console().print(table, highlight=False)
+    plain_console().print(table)

@@ -16,8 +16,10 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table as Printed
+from rich.text import Text
 
 from cli import bundles
+from cli.console import plain_console
 from cli.folders import find_bundle
 from core.backbone import Backbone
 from core.errors import InvalidOption
@@ -87,7 +89,7 @@ def checked_frame(frame: str) -> Frame:
 
 def run(choices: Choices, folder: Path, as_json: bool) -> None:
     """Evaluate, write the report's folder, and print the tables."""
-    console = Console(stderr=as_json)
+    console = plain_console(stderr=as_json)
     # 1. whom and what
     wanted, labels = _tables(choices), _labels(choices.labels)
     manifest, few = _manifest(choices)
@@ -100,10 +102,10 @@ def run(choices: Choices, folder: Path, as_json: bool) -> None:
     commit = _opened(choices, manifest, backbone) or _commit()
     people, skipped = _read(choices, manifest, backbone)
     manifest = Manifest(tuple(person.entry for person in people))
-    console.print(f"manifest {manifest.sha256}, {len(people)} people, {_source(manifest)}", highlight=False)
+    console.print(f"manifest {manifest.sha256}, {len(people)} people, {_source(manifest)}")
     if choices.write_inputs is not None:
         count = write_inputs(people, list(dict.fromkeys(n for t in wanted for n in t.inputs)), choices.write_inputs)
-        console.print(f"wrote {count} inputs to {choices.write_inputs}", highlight=False)
+        console.print(f"wrote {count} inputs to {choices.write_inputs}")
         return
     panel = judge_panel(judges, _tuning_people(choices, backbone) or people)
     # 3. pictures and figures
@@ -298,7 +300,7 @@ def _commit() -> str:
 @contextmanager
 def _progress(console: Console, faces: int) -> Iterator[Report]:
     """Show how many faces are done, and what is being done."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, TimeRemainingColumn(), console=console) as progress:
         task = progress.add_task("starting", total=faces)
 
@@ -316,10 +318,10 @@ def _print(console: Console, told: dict[str, Any], folder: Path) -> None:
     if told["verdicts"]:
         console.print(_claims(told["verdicts"]))
     for name, why in told["missing_metrics"].items():
-        console.print(f"{name}: missing, {why}", highlight=False)
+        console.print(f"{name}: missing, {why}")
     for skipped in told["skipped"]:
-        console.print(f"skipped {skipped['name']}: {skipped['reason']}", highlight=False)
-    console.print(f"report: {folder / 'index.html'}", highlight=False)
+        console.print(f"skipped {skipped['name']}: {skipped['reason']}")
+    console.print(f"report: {folder / 'index.html'}")
 
 
 def _judges(told: dict[str, Any]) -> Printed:
@@ -334,7 +336,7 @@ def _judges(told: dict[str, Any]) -> Printed:
 def _claims(verdicts: Sequence[dict[str, Any]]) -> Printed:
     printed = Printed("claim", "wanted", "measured", "", title="Claims", title_justify="left")
     for verdict in verdicts:
-        said = "holds" if verdict["holds"] else "[red]does not hold[/red]"
+        said = "holds" if verdict["holds"] else Text("does not hold", "red")
         printed.add_row(verdict["claim"], verdict["wanted"], verdict["got"], said)
     return printed
 
@@ -346,7 +348,7 @@ def _figures(table: dict[str, Any], ids: Sequence[str], headline: str | None) ->
         printed.add_column(f"{headline} over {table['baseline']}")
     for name in dict.fromkeys(line["input"] for line in table["lines"]):
         printed.add_section()
-        printed.add_row(f"[bold]{name}[/bold]")
+        printed.add_row(Text(name, "bold"))
         for line in (line for line in table["lines"] if line["input"] == name):
             values = line["values"]
             means = [f"{values['psnr']['mean']:.2f}", *(f"{values[key]['mean']:.3f}" for key in ("ssim", *ids))]

@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 from sqlalchemy.orm import Session
 
+from cli.console import plain_console
 from store import operators, overview
 from store.blobs_of import open_blobs
 from store.settings import Settings
@@ -120,7 +120,7 @@ def _table(title: str, rows: Sequence[Shown], columns: Sequence[str]) -> None:
         table.add_column(name.replace("_", " "), overflow="fold")  # an id is there to be copied
     for row in rows:
         table.add_row(*(_cell(name, row[name]) for name in columns))
-    Console().print(table, highlight=False)
+    plain_console().print(table)
 
 
 def _cell(name: str, value: Any) -> str:

@@ -8,9 +8,9 @@ from pathlib import Path
 from types import FrameType
 
 import typer
-from rich.console import Console
 
 from cli.bundles import load
+from cli.console import plain_console
 from cli.outputs import check_writable, write
 from cli.progress import training_bar
 from cli.references import print_table, read_references, usable_references
@@ -48,11 +48,11 @@ def run(folder: Path, output: Path, choices: Choices) -> None:
         typer.echo(f"{left} of a training that was cut short gives way to a new one; --resume would go on", err=True)
     backbone = load(choices.bundle)
     verdicts = read_references(backbone, folder)
-    console = Console()
+    console = plain_console()
     print_table(verdicts, console)
     references = usable_references(verdicts, folder)
     adapter = learn(backbone, references, options, output, state)
-    console.print(f"wrote {output} ({output.stat().st_size / 1e6:.1f} MB){_how_alike(adapter)}", highlight=False)
+    console.print(f"wrote {output} ({output.stat().st_size / 1e6:.1f} MB){_how_alike(adapter)}")
 
 
 def learn(

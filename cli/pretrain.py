@@ -3,9 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from rich.console import Console
-
 from cli.bundles import device_name
+from cli.console import plain_console
 from core.errors import InvalidOption
 from lab.pretrain.run import DEFAULTS, pretrain, with_changes
 
@@ -51,4 +50,4 @@ def run(choices: Choices) -> None:
     )
     figures = pretrain(choices.stage, choices.data, choices.bundle, choices.work, options)
     for name, value in figures.items():
-        Console().print(f"{name} {value:.4f}", highlight=False)
+        plain_console().print(f"{name} {value:.4f}")

@@ -5,9 +5,9 @@ from pathlib import Path
 import torch
 from accelerate import PartialState
 from diffusers import ControlNetModel
-from rich.console import Console
 
 from cli.bundles import load
+from cli.console import plain_console
 from cli.pretrain import Choices
 from core.backbone import Backbone
 from core.errors import InvalidOption
@@ -31,18 +31,18 @@ def run(choices: Choices) -> None:
         half_weights=choices.small_card,
         **{name: value for name, value in changes.items() if value is not None},  # type: ignore[arg-type]
     )
-    console = Console(quiet=not place.is_main_process)
+    console = plain_console(quiet=not place.is_main_process)
 
     def progress(step: Step) -> None:
         if step.step % _REPORT_EVERY == 0 or step.step == step.steps:
-            console.print(f"step {step.step} of {step.steps}, loss {step.loss:.4f}", highlight=False)
+            console.print(f"step {step.step} of {step.steps}, loss {step.loss:.4f}")
 
     crops = pretrain_controlnet(backbone, controlnet, choices.data, choices.work / "controlnet", options, progress)
     if place.is_main_process:
         put_into_bundle(controlnet, choices.bundle)
-    console.print(f"faces {len(crops.faces)}, photos skipped {len(crops.skipped)}", highlight=False)
+    console.print(f"faces {len(crops.faces)}, photos skipped {len(crops.skipped)}")
     for photo, why in list(crops.skipped.items())[:20]:
-        console.print(f"  {photo}: {why}", highlight=False, soft_wrap=True)
+        console.print(f"  {photo}: {why}", soft_wrap=True)
 
 
 def _begun(backbone: Backbone, start: Path | None) -> ControlNetModel:

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
+from cli.console import plain_console
 from cli.folders import BUNDLES, find_bundle
 from lab.pull.recipes import recipe_named, with_controlnet
 from lab.pull.run import Pull, Terms, pull
@@ -34,20 +34,18 @@ def run(name: str, choices: Choices) -> None:
     folder = choices.into or BUNDLES / recipe.name
     lock = choices.lock or folder.with_name(f"{folder.name}.lock.json")
     wanted = Pull(recipe, folder, lock, find_bundle("mini"), choices.faces, choices.endpoint)
-    console = Console()
+    console = plain_console()
 
     def accept(terms: Sequence[Terms]) -> bool:
         console.print(_table(terms))
         for each in terms:
-            console.print(f"{each.what}: {each.terms}", highlight=False, soft_wrap=True)
+            console.print(f"{each.what}: {each.terms}", soft_wrap=True)
         if choices.accept_licences or not sys.stdin.isatty():
             return choices.accept_licences
         return typer.confirm("Do you accept these licences?")
 
-    pull(wanted, accept, lambda file: console.print(f"  {file}", highlight=False))
-    console.print(
-        f"{recipe.name} is in {folder}; keep {lock}: later pulls must match it", highlight=False, soft_wrap=True
-    )
+    pull(wanted, accept, lambda file: console.print(f"  {file}"))
+    console.print(f"{recipe.name} is in {folder}; keep {lock}: later pulls must match it", soft_wrap=True)
 
 
 def _table(terms: Sequence[Terms]) -> Table:

@@ -55,7 +55,7 @@ def print_table(verdicts: Sequence[Verdict], console: Console) -> None:
         reference = verdict.assessment.reference if verdict.assessment is not None else None
         score, words = ("", "") if reference is None else (f"{reference.quality.score:.2f}", _words(reference))
         table.add_row(verdict.path.name, score, words, "yes" if verdict.usable else f"no: {verdict.explanation}")
-    console.print(table, highlight=False)
+    console.print(table)
     if sum(verdict.usable for verdict in verdicts) == 1:
         console.print("warning: only one photo can be used; about five make a better likeness", style="yellow")
 

@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 from cli.boxes import Box
+from cli.console import plain_console
 from cli.folders import photos_in
 from cli.outputs import check_writable, picture_format, write
 from cli.progress import step_bar
@@ -57,7 +58,7 @@ def personalize(place: Place, folder: Path, output: Path, preset: str, seed: int
     """Send the photos, show the verdicts, follow the training, and fetch the adapter."""
     identity, photos = _identity(place), photos_in(folder)
     check_writable(output)
-    console = Console()
+    console = plain_console()
     with _client(place) as client:
         judged = [one for part in _parts(photos) for one in client.references.add(identity, part, _PATIENCE_SECONDS)]
         references = [client.references.get(one.id) for one in judged]
@@ -67,7 +68,7 @@ def personalize(place: Place, folder: Path, output: Path, preset: str, seed: int
         job = _followed(client, client.trainings.start(identity, preset=preset, seed=seed))
         adapter = client.adapters.get(job.adapter_id or "")
         write(output, client.adapters.download(adapter.id))
-    console.print(f"wrote {output}; the service keeps it as {adapter.id} ({adapter.state})", highlight=False)
+    console.print(f"wrote {output}; the service keeps it as {adapter.id} ({adapter.state})")
 
 
 def restore(
@@ -152,7 +153,7 @@ def _print(references: Sequence[Reference], console: Console) -> None:
         score = "" if one.quality_score is None else f"{one.quality_score:.2f}"
         used = "yes" if one.state == "accepted" else f"{one.state}: {', '.join(one.reasons) or 'no verdict yet'}"
         table.add_row(one.filename or one.id, score, ", ".join(one.quality_words), used)
-    console.print(table, highlight=False)
+    console.print(table)
 
 
 def _tell(done: Restoration, output: Path, told: bool) -> None:
@@ -161,6 +162,6 @@ def _tell(done: Restoration, output: Path, told: bool) -> None:
         about = {"restoration": done.id, "tier": done.tier_used, "seed": done.seed, "faces": faces, **done.evidence}
         typer.echo(json.dumps(about, indent=2, default=str))
         return
-    Console().print(f"wrote {output} ({done.tier_used}); the service keeps it as {done.id}", highlight=False)
+    plain_console().print(f"wrote {output} ({done.tier_used}); the service keeps it as {done.id}")
     if done.upgrade_available:
-        Console().print("the person's adapter is on its way: restored again, it will be more alike", highlight=False)
+        plain_console().print("the person's adapter is on its way: restored again, it will be more alike")

@@ -13,6 +13,7 @@ from rich.console import Console
 from cli.boxes import corners
 from cli.bundles import load
 from cli.comparison import Panel, close_up, comparison
+from cli.console import plain_console
 from cli.outputs import check_writable, picture_format, write
 from cli.progress import step_bar
 from cli.references import read_references, usable_references
@@ -68,7 +69,7 @@ def run(path: Path, output: Path, choices: Choices, *, compared: Path | None, as
     if as_json:
         typer.echo(json.dumps(_report(backbone, choices, digest, restored.evidence), indent=2))
     else:
-        describe(restored.evidence, output, Console())
+        describe(restored.evidence, output, plain_console())
 
 
 def restored_face(backbone: Backbone, photo: Photo, wish: Wish, options: RestoreOptions) -> RestoredFace:
@@ -93,16 +94,15 @@ def before_and_after(photo: Photo, result: Photo, evidence: Evidence) -> np.ndar
 def describe(evidence: Evidence, output: Path, console: Console) -> None:
     """Print in words what was done to the face."""
     where = ", ".join(f"{side:.0f}" for side in evidence.box)
-    console.print(f"wrote {output}: the face at {where} ({evidence.tier})", highlight=False)
+    console.print(f"wrote {output}: the face at {where} ({evidence.tier})")
     if evidence.similarity_before is not None and evidence.similarity_after is not None:
         console.print(
             f"similarity to the references {evidence.similarity_before:.2f} -> {evidence.similarity_after:.2f}, "
             "by a recognizer that took no part",
-            highlight=False,
         )
     for remark in (evidence.doubt, evidence.fallback, evidence.warning):
         if remark is not None:
-            console.print(f"note: {remark}", style="yellow", highlight=False)
+            console.print(f"note: {remark}", style="yellow")
 
 
 def _options(choices: Choices) -> RestoreOptions:

@@ -1,12 +1,13 @@
 """Tests of `idprefer adapter`: what an adapter says about itself, and its parts for other programs."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from safetensors.torch import load_file
 
-from core.adapter_file import read_adapter
+from core.adapter_file import pack_adapter, read_adapter
 from core.backbone import load_backbone
 from core.injector import lora_parameter_count
 from tests.cli.conftest import Run
@@ -23,6 +24,16 @@ def test_inspect(run: Run, bundle: Path, adapter: Path) -> None:
     assert about["references"] == len(about["quality_report"]) == 3
     assert about["options"]["steps"] == 4
     assert "base_digest" in run("adapter", "inspect", adapter).out
+
+
+def test_inspect_prints_foreign_text_as_it_is(run: Run, bundle: Path, adapter: Path, tmp_path: Path) -> None:
+    """A bundle's name in an adapter may look like markup or like a word for a picture, and is printed whole."""
+    name, theirs = "[/x] [bold]b :cat:", tmp_path / "theirs.safetensors"
+    read = read_adapter(adapter, load_backbone(bundle))
+    theirs.write_bytes(pack_adapter(replace(read, metadata=read.metadata | {"bundle": name})))
+    ran = run("adapter", "inspect", theirs)
+    assert ran.code == 0
+    assert name in ran.out
 
 
 def test_export(run: Run, bundle: Path, adapter: Path, tmp_path: Path) -> None:

@@ -83,11 +83,12 @@ def test_what_is_not_there(data: Path, capsys: pytest.CaptureFixture[str], words
 
 def test_tables(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Without --json a person reads a table, in which an id is never cut off."""
-    made = [asked(capsys, data, "tenants", "create", name)[0]["id"] for name in ("one", "two")]
+    made = [asked(capsys, data, "tenants", "create", name)[0]["id"] for name in ("one", "[/two]")]
     with pytest.raises(SystemExit):
         main(["admin", "tenants", "list", "--data", str(data)])
     text = "".join(capsys.readouterr().out.split())
     assert "weight" in text
+    assert "[/two]" in text
     assert all(tenant_id[-6:] in text for tenant_id in made)
 
 

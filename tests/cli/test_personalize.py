@@ -54,7 +54,7 @@ def test_a_seed_repeats(run: Run, references: Path, tmp_path: Path) -> None:
 def test_refused_photos_are_said(run: Run, references: Path, tmp_path: Path) -> None:
     """A photo that cannot be used stands in the table with the reason, and the others are learned from."""
     folder = Path(shutil.copytree(references, tmp_path / "photos"))
-    (folder / "broken.jpg").write_bytes(b"no image")
+    (folder / "me [copy] :cat:.jpg").write_bytes(b"no image")
     (folder / "empty.png").write_bytes(encode_photo(photo_of()))
     (folder / "twice.png").write_bytes((folder / "0.png").read_bytes())
     (folder / "notes.txt").write_text("not a photo, not looked at")
@@ -64,6 +64,8 @@ def test_refused_photos_are_said(run: Run, references: Path, tmp_path: Path) -> 
     assert "no face" in words
     assert "same photo as number" in words
     assert "no JPEG, PNG" in words
+    assert "[copy]" in words
+    assert ":cat:" in words
     assert "notes" not in words
 
 

@@ -81,6 +81,14 @@ def test_words_without_json(run: Run, photo: Path, adapter: Path, references: Pa
     assert "similarity to the references" in ran.out
 
 
+def test_names_are_printed_as_they_are(run: Run, photo: Path, tmp_path: Path) -> None:
+    """The name of an output may hold brackets and colons."""
+    output = tmp_path / "me [copy] [b] :cat:.png"
+    ran = run("restore", photo, "-o", output, *STEPS)
+    assert ran.code == 0
+    assert output.name in " ".join(ran.out.split())
+
+
 def test_only_the_chosen_face_changes(run: Run, group: Path, adapter: Path, tmp_path: Path) -> None:
     """In a photo of two, the face chosen by index or box changes, and everything away from it stays to the bit."""
     before = read_photo_file(group).pixels
