@@ -49,7 +49,7 @@ def run(references: Path | None, photo: Path | None, output: Path, bundle: str) 
     xmp = provenance(backbone.digest, [digest])
     write(output / "restored.png", encode_photo(restored, "png", xmp))
     picture = before_and_after(spoilt, restored, face.evidence)
-    write(output / "comparison.png", encode_photo(Photo(picture), "png", xmp))
+    write(output / "comparison.png", encode_photo(picture, "png", xmp))
     describe(face.evidence, output / "restored.png", console)
     console.print(f"look at {output / 'comparison.png'} ({perf_counter() - start:.0f} s)")
 

@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import typer
 from rich.console import Console
 
@@ -63,7 +62,7 @@ def run(path: Path, output: Path, choices: Choices, *, compared: Path | None, as
     digest = None if choices.adapter is None else hashlib.sha256(choices.adapter.read_bytes()).hexdigest()
     xmp = provenance(backbone.digest, [] if digest is None else [digest])
     if compared is not None:
-        picture = Photo(before_and_after(photo, result, restored.evidence))
+        picture = before_and_after(photo, result, restored.evidence)
         write(compared, encode_photo(picture, picture_format(compared), xmp))
     write(output, encode_photo(result, form, xmp))
     if as_json:
@@ -79,8 +78,8 @@ def restored_face(backbone: Backbone, photo: Photo, wish: Wish, options: Restore
         return restore_faces(backbone, prepared, options, progress=report)[0]
 
 
-def before_and_after(photo: Photo, result: Photo, evidence: Evidence) -> np.ndarray:
-    """Return one picture: the face before and after, and the whole photo before and after below."""
+def before_and_after(photo: Photo, result: Photo, evidence: Evidence) -> Photo:
+    """Return one picture: the face before and after, and the whole photo before and after below, in its profile."""
     faces = [
         Panel(close_up(pixels, evidence.box), f"{word} (similarity {value:.2f})" if value is not None else word)
         for pixels, word, value in (
@@ -88,7 +87,8 @@ def before_and_after(photo: Photo, result: Photo, evidence: Evidence) -> np.ndar
             (result.pixels, f"after, {evidence.tier}", evidence.similarity_after),
         )
     ]
-    return comparison([faces, [Panel(photo.pixels, "before"), Panel(result.pixels, "after")]])
+    rows = [faces, [Panel(photo.pixels, "before"), Panel(result.pixels, "after")]]
+    return Photo(comparison(rows), photo.icc_profile)
 
 
 def describe(evidence: Evidence, output: Path, console: Console) -> None:

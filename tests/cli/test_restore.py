@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageCms
 
 from core.images import Photo, encode_photo, read_photo_file
 from tests.cli.conftest import Run
@@ -133,6 +133,15 @@ def test_comparison(run: Run, photo: Path, adapter: Path, tmp_path: Path) -> Non
     with Image.open(comparison) as picture:
         assert picture.width == 1000
     assert read_photo_file(output).size == read_photo_file(photo).size
+
+
+def test_comparison_keeps_the_colour_profile(run: Run, photo: Path, tmp_path: Path) -> None:
+    """The comparison is in the photo's own colours, as the result is."""
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    coloured, files = tmp_path / "coloured.png", [tmp_path / "out.png", tmp_path / "cmp.jpg"]
+    coloured.write_bytes(encode_photo(Photo(read_photo_file(photo).pixels, profile)))
+    restored(run, coloured, "-o", files[0], "--comparison", files[1])
+    assert [read_photo_file(path).icc_profile for path in files] == [profile] * 2
 
 
 @pytest.mark.parametrize(("ending", "kind"), [("png", "PNG"), ("jpg", "JPEG"), ("jpeg", "JPEG"), ("webp", "WEBP")])
