@@ -143,6 +143,8 @@ def test_a_running_restoration_is_seen_and_stopped(desk: Desk) -> None:
     assert desk.browser.one("#result progress").size["height"] <= BAR_PIXELS
     assert not [one for one in desk.browser.all("button") if one.text == "Mark the face myself" and one.is_enabled()]
     assert desk.browser.driver.switch_to.active_element.text == "Step 3 of 10"
+    colours = {one.value_of_css_property("background-color") for one in desk.browser.all(".chosen button")}
+    assert len(colours) == 1, "the mouse is still over the first button: both cannot be pressed, and look it"
     desk.journey.look("restoring")
     desk.browser.press("Stop")
     desk.browser.reads("Stopping")
@@ -198,6 +200,44 @@ def test_consent_to_one_purpose_is_no_dead_end(desk: Desk, given: str, words: st
     desk.browser.reads("Drop photos")
     desk.browser.reads("Drop one")
     assert "has not agreed" not in desk.browser.text()
+
+
+def test_a_withdrawal_leads_to_its_erasure(desk: Desk) -> None:
+    """What becomes of it has an address of its own: a reload shows it again."""
+    desk.open(desk.person())
+    desk.browser.press("Withdraw")
+    desk.browser.press("Withdraw it")
+    desk.browser.reads("The keys are destroyed")
+    desk.browser.driver.refresh()
+    desk.browser.reads("The keys are destroyed")
+    assert [one.text for one in desk.browser.all(".badge, .notice.bad")] == ["Being erased"]
+    desk.journey.look("erasing")
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "words"), [(0.724, 0.776, "+0.06"), (0.70, 0.697, "No change"), (0.5, 0.41, "\u22120.09")]
+)
+def test_the_figures_of_likeness_add_up(desk: Desk, before: float, after: float, words: str) -> None:
+    """The gain is what a reader gets by subtracting, and a doubt stands beside the figures wherever they are shown."""
+    evidence = {
+        "similarity_before": before,
+        "similarity_after": after,
+        "doubt": "it may be somebody else",
+        "tier": "instant",
+    }
+    restoration = {
+        "id": "res_1", "faces": [{"evidence": evidence}], "evidence": {}, "seed": 0, "fidelity": None,
+        "created_at": "2026-11-29T12:00:00Z", "tier_used": "instant", "upgrade_available": False,
+    }  # fmt: skip
+    script = """
+    const [restoration, done] = arguments;
+    Promise.all([import("/modules/evidence.js"), import("/modules/history.js")]).then(([evidence, history]) => done([
+      evidence.evidenceOf(restoration).textContent, new history.History({name: "Ada"}).item(restoration).textContent]));
+    """
+    alone, among_others = desk.browser.driver.execute_async_script(script, restoration)
+    assert f"{words}, by a second recognizer" in alone
+    assert "It may be somebody else." in alone
+    assert "It may be somebody else." in among_others
 
 
 def test_another_tab_may_sign_in_anew(desk: Desk) -> None:

@@ -50,8 +50,12 @@ function listen(zone, given) {
  * @param {Document} page
  */
 export function ignoreStrayFiles(page) {
-  const ignore = (/** @type {Event} */ event) => {
-    if (/** @type {DragEvent} */ (event).dataTransfer?.types.includes("Files")) event.preventDefault();
+  const ignore = (/** @type {DragEvent} */ event) => {
+    const isOverZone = event.target instanceof Element && event.target.closest(".drop");
+    if (!event.dataTransfer?.types.includes("Files") || isOverZone) return;
+    event.preventDefault();
+    event.dataTransfer.dropEffect = "none";
   };
-  for (const name of ["dragover", "drop"]) page.addEventListener(name, ignore);
+  page.addEventListener("dragover", ignore);
+  page.addEventListener("drop", ignore);
 }
