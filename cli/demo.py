@@ -9,14 +9,13 @@ from cli.console import plain_console
 from cli.outputs import check_writable, write
 from cli.personalize import learn
 from cli.references import print_table, read_references, usable_references
-from cli.restore import before_and_after, describe, restored_face
+from cli.restore import before_and_after, describe, restored_face, said_of
 from cli.scene import demo_scene
 from core.errors import InvalidOption
 from core.images import Photo, encode_photo, read_photo_file
 from core.matching import Wish
 from core.options import RestoreOptions, TrainOptions
 from core.person import person_of_adapter
-from core.provenance import provenance
 from core.restoration import pasted
 
 _PRESET = "fast"
@@ -46,7 +45,7 @@ def run(references: Path | None, photo: Path | None, output: Path, bundle: str) 
     restored = pasted(spoilt, [face])
     # 3. show
     digest = hashlib.sha256((output / "me.safetensors").read_bytes()).hexdigest()
-    xmp = provenance(backbone.digest, [digest])
+    xmp = said_of(backbone, digest, face.evidence)
     write(output / "restored.png", encode_photo(restored, "png", xmp))
     picture = before_and_after(spoilt, restored, face.evidence)
     write(output / "comparison.png", encode_photo(picture, "png", xmp))

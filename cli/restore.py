@@ -60,7 +60,7 @@ def run(path: Path, output: Path, choices: Choices, *, compared: Path | None, as
     result = pasted(photo, [restored])
     # 3. the files, then the words
     digest = None if choices.adapter is None else hashlib.sha256(choices.adapter.read_bytes()).hexdigest()
-    xmp = provenance(backbone.digest, [] if digest is None else [digest])
+    xmp = said_of(backbone, digest, restored.evidence)
     if compared is not None:
         picture = before_and_after(photo, result, restored.evidence)
         write(compared, encode_photo(picture, picture_format(compared), xmp))
@@ -76,6 +76,13 @@ def restored_face(backbone: Backbone, photo: Photo, wish: Wish, options: Restore
     prepared = prepare(backbone, photo, [wish])
     with step_bar("restoring") as report:
         return restore_faces(backbone, prepared, options, progress=report)[0]
+
+
+def said_of(backbone: Backbone, adapter_digest: str | None, evidence: Evidence) -> bytes:
+    """Return a picture's XMP packet; it names the adapter where that painted, not where the gate turned it away."""
+    if adapter_digest is None or evidence.tier != "personalized":
+        return provenance(backbone.digest)
+    return provenance(backbone.digest, [adapter_digest])
 
 
 def before_and_after(photo: Photo, result: Photo, evidence: Evidence) -> Photo:

@@ -10,6 +10,7 @@ import pytest
 from PIL import Image, ImageCms
 
 from core.images import Photo, encode_photo, read_photo_file
+from core.options import _RESTORE_PRESETS
 from tests.cli.conftest import Run
 from tests.tiny_bundle import photo_of
 
@@ -61,6 +62,20 @@ def test_result_says_what_made_it(run: Run, photo: Path, adapter: Path, tmp_path
         assert "compositeWithTrainedAlgorithmicMedia" in said
         assert told["bundle"]["digest"] in said
         assert told["adapter"]["sha256"] in said
+
+
+def test_an_adapter_that_did_not_paint_is_not_named(
+    run: Run, photo: Path, adapter: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the gate turned the adapter's result away, the picture does not say that it is in it."""
+    monkeypatch.setitem(_RESTORE_PRESETS, "fast", {"steps": 2, "gate": True})  # random networks ruin every face
+    output = tmp_path / "out.png"
+    told = restored(run, photo, "--adapter", adapter, "-o", output)
+    assert told["faces"][0]["tier"] in ("base", "untouched")
+    with Image.open(output) as picture:
+        said = picture.info["xmp"].decode()
+    assert told["bundle"]["digest"] in said
+    assert told["adapter"]["sha256"] not in said
 
 
 def test_three_tiers(run: Run, photo: Path, references: Path, adapter: Path, tmp_path: Path) -> None:
