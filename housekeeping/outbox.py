@@ -16,7 +16,7 @@ from store.outbox import Errand
 log = structlog.get_logger(__name__)
 _LONGEST_SECONDS = 300.0  # until an errand that fails again and again is tried again
 _AT_ONCE = 2  # deliveries of one tenant: its receivers may take their time, and only its own deliveries wait for them
-_HELD_WITHIN = 4  # times in the time for which an errand is hidden
+_HOLDS = 4  # of what is under way, in the time for which it would be hidden without them
 # What does an errand; False: it is not over, and has been put off.
 _KINDS: Mapping[str, Callable[[Parts, Errand], bool | None]] = {
     "webhook": webhooks.fan_out,
@@ -84,12 +84,13 @@ class _Lane:
             return
         with self._parts.database.transaction(None) as session:
             held = {future: outbox.hold(session, errand) for future, errand in self.under_way.items()}
-        self.under_way, self._hold_at = held, time.monotonic() + outbox.HIDDEN_SECONDS / _HELD_WITHIN
+        self.under_way, self._hold_at = held, time.monotonic() + outbox.HIDDEN_SECONDS / _HOLDS
 
 
 def run(parts: Parts, errand: Errand) -> None:
     """Do one errand; one that fails is tried again later, and later still."""
-    seconds = min(2.0**errand.attempts, _LONGEST_SECONDS)
+    # An erasure that waits for a worker is tried every second: 2 to the power of its tries is no number any more.
+    seconds = min(2.0 ** min(errand.attempts, 10), _LONGEST_SECONDS)
     about = {"errand_id": errand.id, "kind": errand.kind, "again_in_seconds": seconds}
     try:
         if _KINDS[errand.kind](parts, errand) is False:

@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 from housekeeping import outbox as errands
 from housekeeping import retention
 from housekeeping.loop import Caretaker, Rhythm
-from store import ledger, models, operators, outbox, people, receipts, workers
+from store import erasures, ledger, models, operators, outbox, people, receipts, workers
 from store.columns import age, now
 from store.errors import StorageDown
 from tests.housekeeping.conftest import Caretaking
@@ -135,6 +135,25 @@ def test_an_errand_that_fails_is_put_off(
     monkeypatch.undo()
     caretaking.hurry()
     assert caretaking.errands_done() == 1
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_an_errand_that_was_tried_very_often(
+    house: House, caretaking: Caretaking, monkeypatch: pytest.MonkeyPatch, fails: bool
+) -> None:
+    """After thousands of tries, as of an erasure that waited for a worker for an hour, it is still done, or put off."""
+    erasure_id = house.erase(house.identity())
+    with caretaking.parts.database.transaction(None) as session:
+        session.execute(update(models.OutboxEvent).values(attempts=5000))
+    if fails:
+        monkeypatch.setattr(erasures, "plan", lambda *_: 1 / 0)
+    caretaking.errands_done()
+    if not fails:
+        assert house.row(models.Erasure, erasure_id).state == "completed"
+    else:
+        with caretaking.parts.database.transaction(None) as session:
+            (left,) = session.scalars(select(age(models.OutboxEvent.available_at)))
+        assert -left == pytest.approx(errands._LONGEST_SECONDS, abs=20)
 
 
 def test_the_round(house: House, caretaking: Caretaking) -> None:
