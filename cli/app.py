@@ -27,7 +27,15 @@ def _seed(value: int) -> int:
     return value
 
 
+def _without_server(identity: str | None) -> None:
+    if identity is not None:
+        raise InvalidOption("got --identity without --server, wanted both or neither: it is an id of a service's")
+
+
+_MINI = "mini"
 Bundle = Annotated[str, typer.Option(help="Name of a bundle, or its folder.")]
+# None: not given, and so not refused beside --server.
+BundleHere = Annotated[str | None, typer.Option(help="Name of a bundle, or its folder.", show_default=_MINI)]
 Seed = Annotated[int, typer.Option(callback=_seed, help="The same seed gives the same bits on one machine.")]
 Device = Annotated[str, typer.Option(help="A torch device; auto: the accelerator there is, else the CPU.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")]
@@ -45,7 +53,7 @@ def personalize(
     references: References,
     output: Annotated[Path, typer.Option("-o", "--output", help="The adapter to write (.safetensors).")],
     preset: Annotated[str, typer.Option(help="fast, balanced or best.")] = "balanced",
-    bundle: Bundle = "mini",
+    bundle: BundleHere = None,
     seed: Seed = 0,
     resume: Annotated[bool, typer.Option(help="Go on from the checkpoint that Ctrl-C left.")] = False,
     server: Server = None,
@@ -55,11 +63,13 @@ def personalize(
     if server is not None:
         from cli import remote
 
+        remote.refuse({"--bundle": bundle, "--resume": resume or None})
         remote.personalize(remote.Place(server, identity), references, output, preset, seed)
         return
     from cli import personalize
 
-    personalize.run(references, output, personalize.Choices(preset, bundle, seed, resume))
+    _without_server(identity)
+    personalize.run(references, output, personalize.Choices(preset, bundle or _MINI, seed, resume))
 
 
 @app.command()
@@ -79,22 +89,24 @@ def restore(
     steps: Annotated[int | None, typer.Option(help="Sampling steps.")] = None,
     preset: Annotated[str, typer.Option(help="fast, balanced or best.")] = "fast",
     comparison: Annotated[Path | None, typer.Option(help="Also write a before and after picture.")] = None,
-    bundle: Bundle = "mini",
+    bundle: BundleHere = None,
     server: Server = None,
     identity: Identity = None,
     as_json: AsJson = False,
 ) -> None:
-    """Restore a person's face in a photo; everything outside the face stays as it was, to the bit."""
+    """Restore a person's face in a photo; outside a soft square about it everything stays as it was, to the bit."""
     if server is not None:
         from cli import remote
 
-        remote.refuse({"--adapter": adapter, "--references": references, "--face": face, "--steps": steps})
+        local = {"--adapter": adapter, "--references": references, "--face": face, "--steps": steps, "--bundle": bundle}
+        remote.refuse(local)
         wishes = remote.RestoreChoices(preset, fidelity, seed, corners(box))
         remote.restore(remote.Place(server, identity), photo, output, wishes, comparison, as_json)
         return
     from cli import restore
 
-    choices = restore.Choices(bundle, adapter, references, fidelity, seed, face, box, steps, preset)
+    _without_server(identity)
+    choices = restore.Choices(bundle or _MINI, adapter, references, fidelity, seed, face, box, steps, preset)
     restore.run(photo, output, choices, compared=comparison, as_json=as_json)
 
 
@@ -103,7 +115,7 @@ def demo(
     references: Annotated[Path | None, typer.Option(help="Your own photos of a person.")] = None,
     photo: Annotated[Path | None, typer.Option(help="Your own photo to restore, of the same person.")] = None,
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder for what it makes.")] = Path("demo-output"),
-    bundle: Bundle = "mini",
+    bundle: Bundle = _MINI,
 ) -> None:
     """Personalize and restore, from portraits that come along or from your own photos."""
     from cli import demo
@@ -121,7 +133,7 @@ def doctor(as_json: AsJson = False) -> None:
 
 @bundle_app.command("inspect")
 def bundle_inspect(
-    bundle: Annotated[str, typer.Argument(help="Name of a bundle, or its folder.")] = "mini", as_json: AsJson = False
+    bundle: Annotated[str, typer.Argument(help="Name of a bundle, or its folder.")] = _MINI, as_json: AsJson = False
 ) -> None:
     """Print a bundle's sizes, resolution, licences and hashes, and the size of an adapter over it."""
     from cli import bundles
@@ -132,9 +144,9 @@ def bundle_inspect(
 @bundle_app.command("pull")
 def bundle_pull(
     bundle: Annotated[str, typer.Argument(help="sdxl is the one there is.")] = "sdxl",
-    into: Annotated[Path | None, typer.Option(help="Folder of the bundle.  [default: bundles/NAME]")] = None,
+    into: Annotated[Path | None, typer.Option(help="Folder of the bundle.", show_default="bundles/NAME")] = None,
     lock: Annotated[
-        Path | None, typer.Option(help="Revisions and hashes, to be kept.  [default: FOLDER.lock.json]")
+        Path | None, typer.Option(help="Revisions and hashes, to be kept.", show_default="FOLDER.lock.json")
     ] = None,
     accept_licences: Annotated[bool, typer.Option("--accept-licences", help="Accept all that are shown.")] = False,
     faces: Annotated[
@@ -152,7 +164,7 @@ def bundle_pull(
 
 
 @adapter_app.command("inspect")
-def adapter_inspect(adapter: Adapter, bundle: Bundle = "mini", as_json: AsJson = False) -> None:
+def adapter_inspect(adapter: Adapter, bundle: Bundle = _MINI, as_json: AsJson = False) -> None:
     """Check an adapter against its bundle and print what it says about itself."""
     from cli import adapters
 
@@ -164,7 +176,7 @@ def adapter_export(
     adapter: Adapter,
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder to write into.")],
     form: Annotated[str, typer.Option("--format", help="diffusers is the one there is.")] = "diffusers",
-    bundle: Bundle = "mini",
+    bundle: Bundle = _MINI,
 ) -> None:
     """Write an adapter's LoRA, and [V] as clip_l and clip_g, for other programs."""
     from cli import adapters
@@ -204,7 +216,7 @@ def evaluate(
     dataset: Annotated[Path, typer.Option(help="Folder of person/photo.jpg: aligned crops, or whole photos.")],
     people: Annotated[str, typer.Option(help="tuning, sealed or all.")] = "tuning",
     protocol: Annotated[str, typer.Option(help="main, grid, ablation, sweep; several with commas.")] = "main",
-    bundle: Bundle = "mini",
+    bundle: Bundle = _MINI,
     preset: Annotated[str, typer.Option(help="fast, balanced or best.")] = "balanced",
     report: Annotated[Path, typer.Option(help="Folder of the report; what it holds is not made again.")] = Path(
         ".work/evaluate"

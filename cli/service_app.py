@@ -13,13 +13,18 @@ admin_app.add_typer(tenants_app, name="tenants")
 admin_app.add_typer(keys_app, name="keys")
 admin_app.add_typer(workers_app, name="workers")
 
-Data = Annotated[Path | None, typer.Option(help="Folder of database, photos and secrets. [default: idprefer-data]")]
-ServedBundle = Annotated[str | None, typer.Option("--bundle", help="Name of a bundle, or its folder. [default: mini]")]
+Data = Annotated[
+    Path | None, typer.Option(help="Folder of database, photos and secrets.", show_default="idprefer-data")
+]
+ServedBundle = Annotated[
+    str | None, typer.Option("--bundle", help="Name of a bundle, or its folder.", show_default="mini")
+]
 Device = Annotated[str, typer.Option(help="A torch device; auto: the accelerator there is, else the CPU.")]
 Batch = Annotated[int, typer.Option(min=1, max=256, help="Restorations that run at once, at most.")]
 Cache = Annotated[int, typer.Option(min=1, help="Megabytes of adapters and references kept in memory.")]
 Threads = Annotated[
-    int | None, typer.Option(min=1, max=1024, help="CPU threads of each worker process. [default: all cores but one]")
+    int | None,
+    typer.Option(min=1, max=1024, help="CPU threads of each worker process.", show_default="all cores but one"),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 TenantId = Annotated[str, typer.Argument(help="As `admin tenants list` shows it.")]
@@ -152,7 +157,7 @@ def list_keys(tenant_id: TenantId, data: Data = None, as_json: AsJson = False) -
 def create_key(
     tenant_id: TenantId,
     name: Annotated[str, typer.Option(help="What it is for.")] = "made by an operator",
-    scope: Annotated[list[str] | None, typer.Option(help="What it may do; several times. [default: all]")] = None,
+    scope: Annotated[list[str] | None, typer.Option(help="What it may do; several times.", show_default="all")] = None,
     data: Data = None,
     as_json: AsJson = False,
 ) -> None:

@@ -67,6 +67,22 @@ def test_bundle_without_weights(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert not output.exists()
 
 
+def test_help_shows_defaults_that_depend(capsys: pytest.CaptureFixture[str]) -> None:
+    """Where a default is found at run time, `--help` names it all the same."""
+    for words, default in ((["restore"], "mini"), (["bundle", "pull"], "bundles/NAME"), (["serve"], "idprefer-data")):
+        with pytest.raises(SystemExit):
+            main([*words, "--help"])
+        assert f"default:({default})" in "".join(capsys.readouterr().out.replace("│", "").split())
+
+
+@pytest.mark.parametrize("command", ["restore", "personalize"])
+def test_nobody_is_known_here_by_an_id(command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A service's person without a service is refused, rather than restored as nobody."""
+    what = [str(tmp_path / "bad.jpg")] if command == "restore" else ["--references", str(tmp_path)]
+    line = refused([command, *what, "-o", str(tmp_path / "out.png"), "--identity", "idn_1"], capsys)
+    assert "--identity without --server" in line
+
+
 def test_unknown_stage(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A wrong pretraining stage is one line that names the right ones."""
     line = refused(["pretrain", "everything", "--data", str(tmp_path), "--bundle", str(tmp_path / "b")], capsys)

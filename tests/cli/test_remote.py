@@ -140,6 +140,7 @@ def test_failed_job(service: Service, tenant: Tenant, remote: Remote, photos: Pa
         ((), "--identity"),
         (("--identity", "x", "--face", "0"), "--face"),
         (("--identity", "x", "--steps", "3"), "--steps"),
+        (("--identity", "x", "--bundle", "mini"), "--bundle"),
         (("--identity", "x", "--box", "1,2"), "X0,Y0,X1,Y1"),
     ],
 )
@@ -148,6 +149,15 @@ def test_options_that_do_not_go_together(
 ) -> None:
     """What is for this machine is refused beside --server; so is nobody."""
     refused(remote("restore", photos / "0.png", "-o", tmp_path / "out.png", *options), word, tmp_path)
+
+
+@pytest.mark.parametrize("options", [("--bundle", "mini"), ("--resume",)])
+def test_trainings_of_this_machine(
+    tenant: Tenant, remote: Remote, photos: Path, tmp_path: Path, options: tuple[str, ...]
+) -> None:
+    """A service has its own bundle and goes on from its own checkpoints: to choose is refused, not passed over."""
+    ran = remote("personalize", "--references", photos, "-o", tmp_path / "out.safetensors", "--identity", "x", *options)
+    refused(ran, options[0], tmp_path)
 
 
 def test_no_key(remote: Remote, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
