@@ -6,7 +6,7 @@ from time import perf_counter
 
 from cli.bundles import load
 from cli.console import plain_console
-from cli.outputs import check_writable, write
+from cli.outputs import check_apart, check_writable, write
 from cli.personalize import learn
 from cli.references import print_table, read_references, usable_references
 from cli.restore import before_and_after, describe, restored_face, said_of
@@ -26,8 +26,11 @@ def run(references: Path | None, photo: Path | None, output: Path, bundle: str) 
     if (references is None) != (photo is None):
         raise InvalidOption("got one of --references and --photo, wanted both for your own photos, or neither")
     start = perf_counter()
-    for name in ("me.safetensors", "restored.png", "comparison.png"):
-        check_writable(output / name)
+    written = [output / name for name in ("me.safetensors", "restored.png", "comparison.png")]
+    for path in written:
+        check_writable(path)
+    if photo is not None:
+        check_apart(photo, *written)
     if references is None or photo is None:
         references, photo = write_scene(output)
     console = plain_console()

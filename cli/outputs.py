@@ -23,6 +23,20 @@ def check_writable(path: Path) -> None:
         raise InvalidOption(f"got output {path}, which cannot be written; wanted a file in a folder that can be")
 
 
+def check_apart(photo: Path, *outputs: Path | None) -> None:
+    """InvalidOption where two outputs are one file, or one is the photo, whose original would be gone."""
+    given = [path for path in outputs if path is not None]
+    for i, path in enumerate(given):
+        if _same(path, photo):
+            raise InvalidOption(f"got {path} as photo and as output, wanted another output: the original is to be kept")
+        if any(_same(path, other) for other in given[:i]):
+            raise InvalidOption(f"got {path} as two outputs, wanted a file for each")
+
+
+def _same(one: Path, other: Path) -> bool:
+    return one.resolve() == other.resolve() or (one.exists() and other.exists() and one.samefile(other))
+
+
 def write(path: Path, data: bytes) -> None:
     """Write a file whole or not at all."""
     try:

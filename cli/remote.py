@@ -19,7 +19,7 @@ from rich.table import Table
 from cli.boxes import Box
 from cli.console import plain_console
 from cli.folders import photos_in
-from cli.outputs import check_writable, picture_format, write
+from cli.outputs import check_apart, check_writable, picture_format, write
 from cli.progress import step_bar
 from core.errors import InvalidOption, NoUsableReference, PreferError
 from idprefer_client import Client, ClientError, JobFailed
@@ -79,6 +79,7 @@ def restore(
     for written in (output, compared):
         if written is not None:
             check_writable(written)
+    check_apart(photo, output, compared)
     if not photo.is_file():
         raise InvalidOption(f"got {photo}, which is no file; wanted a photo")
     face: dict[str, Any] = {"identity_id": identity}

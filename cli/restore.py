@@ -13,7 +13,7 @@ from cli.boxes import corners
 from cli.bundles import load
 from cli.comparison import Panel, close_up, comparison
 from cli.console import plain_console
-from cli.outputs import check_writable, picture_format, write
+from cli.outputs import check_apart, check_writable, picture_format, write
 from cli.progress import step_bar
 from cli.references import read_references, usable_references
 from core.adapter_file import read_adapter
@@ -50,6 +50,7 @@ def run(path: Path, output: Path, choices: Choices, *, compared: Path | None, as
         if written is not None:
             picture_format(written)
             check_writable(written)
+    check_apart(path, output, compared)
     options = _options(choices)
     wish = Wish(face=choices.face, box=corners(choices.box), seed=choices.seed)
     photo = read_photo_file(path)

@@ -1,5 +1,6 @@
 """Tests of `idprefer demo`: the main job once through, on what comes along or on one's own photos."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -59,6 +60,15 @@ def test_half_of_ones_own_photos(run: Run, references: Path, tmp_path: Path) -> 
         assert ran.code == 2
         assert "wanted both" in ran.err
         assert not (tmp_path / "out").exists()
+
+
+def test_ones_own_photo_is_not_written_over(run: Run, references: Path, photo: Path, tmp_path: Path) -> None:
+    """A photo that is called as a result would be is refused, and stays."""
+    mine = Path(shutil.copy(photo, tmp_path / "restored.png"))
+    ran = run("demo", "--references", references, "--photo", mine, "-o", tmp_path)
+    assert ran.code == 2
+    assert "the original" in ran.err
+    assert mine.read_bytes() == photo.read_bytes()
 
 
 def test_scene_as_it_comes_along(tmp_path: Path) -> None:

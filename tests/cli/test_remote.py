@@ -142,12 +142,20 @@ def test_failed_job(service: Service, tenant: Tenant, remote: Remote, photos: Pa
         (("--identity", "x", "--steps", "3"), "--steps"),
         (("--identity", "x", "--bundle", "mini"), "--bundle"),
         (("--identity", "x", "--box", "1,2"), "X0,Y0,X1,Y1"),
+        (("--identity", "x", "--comparison", "out.png"), "two outputs"),
     ],
 )
 def test_options_that_do_not_go_together(
-    tenant: Tenant, remote: Remote, photos: Path, tmp_path: Path, options: tuple[str, ...], word: str
+    tenant: Tenant,
+    remote: Remote,
+    photos: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    options: tuple[str, ...],
+    word: str,
 ) -> None:
     """What is for this machine is refused beside --server; so is nobody."""
+    monkeypatch.chdir(tmp_path)
     refused(remote("restore", photos / "0.png", "-o", tmp_path / "out.png", *options), word, tmp_path)
 
 

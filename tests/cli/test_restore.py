@@ -264,10 +264,17 @@ def test_failing_comparison_leaves_no_result(run: Run, photo: Path, tmp_path: Pa
     refused(run, "cmp.png", tmp_path / "out.png", photo, "--comparison", tmp_path / "cmp.png")
 
 
-def test_photo_over_itself(run: Run, photo: Path, tmp_path: Path) -> None:
-    """Restoring a photo onto itself replaces it whole."""
-    path = Path(shutil.copy(photo, tmp_path / "photo.png"))
-    before = read_photo_file(path).pixels
-    restored(run, path, "-o", path)
-    assert not np.array_equal(read_photo_file(path).pixels, before)
-    assert isinstance(read_photo_file(path), Photo)
+def test_nothing_is_written_over_the_photo(run: Run, photo: Path, tmp_path: Path) -> None:
+    """The photo as output or comparison, by its own name or another that leads to it, is refused; it stays."""
+    path, link = Path(shutil.copy(photo, tmp_path / "photo.png")), tmp_path / "link.png"
+    link.symlink_to(path)
+    for name in (path, tmp_path / "." / "photo.png", link):
+        refused(run, "the original", name, path)
+    refused(run, "the original", tmp_path / "out.png", path, "--comparison", path)
+    assert path.read_bytes() == photo.read_bytes()
+
+
+def test_two_outputs_are_two_files(run: Run, photo: Path, tmp_path: Path) -> None:
+    """One name for result and comparison is refused: one of them would be gone."""
+    output = tmp_path / "out.png"
+    refused(run, "two outputs", output, photo, "--comparison", output)
