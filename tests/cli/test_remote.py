@@ -86,9 +86,10 @@ def test_personalize_and_restore(
 
 def test_words_without_json(service: Service, tenant: Tenant, remote: Remote, photos: Path, tmp_path: Path) -> None:
     """Without --json it is said in words."""
-    identity = tenant.identity()
+    hand, identity = Hand(service), tenant.identity()
     tenant.reference(identity)
-    with Hand(service).working():
+    hand.work("assess")  # before anything is asked: without an accepted photo it is refused
+    with hand.working():
         ran = remote(
             "restore", photos / "0.png", "-o", tmp_path / "out.png", "--identity", identity, "--fidelity", "0.2"
         )
