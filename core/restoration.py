@@ -9,6 +9,7 @@ faces of this one photo. Outside the masks the pixels are the input's to the bit
 as its face, so that of somebody who stands nearer than that its soft edge covers a part.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -20,7 +21,7 @@ from core.alignment import Change, alignment, box_alignment, crop, paste
 from core.backbone import Backbone
 from core.blending import blended
 from core.colour import colour_shift
-from core.errors import FaceTooSmall, IdentityMismatch
+from core.errors import FaceTooSmall, IdentityMismatch, NotFinite
 from core.evidence import Evidence, complaint, consistency_db, decided
 from core.faces import Box, Face
 from core.images import Photo
@@ -96,7 +97,9 @@ def restore_faces(
 
 
 def pasted(photo: Photo, restored: Sequence[RestoredFace]) -> Photo:
-    """Return the photo with the restored faces in it."""
+    """Return the photo with the restored faces in it; NotFinite where one is no picture, and no gate has seen to it."""
+    if not all(math.isfinite(result.evidence.consistency_db) for result in restored):
+        raise NotFinite("got a face with numbers that are not finite, wanted a picture; personalize this person anew")
     changes = [Change(result.face.aligned, result.pixels, result.face.matrix) for result in restored]
     return replace(photo, pixels=paste(photo.pixels, changes))
 

@@ -36,7 +36,7 @@ async def start_restoration(
     idempotency_key: IdempotencyKey = None,
     prefer: Annotated[str | None, Header(description="wait=N: answer when it has ended.")] = None,
 ) -> Response:
-    """Restore the named people in one photo; everybody else in it stays untouched."""
+    """Restore the named people in one photo; of the others at most what lies close to a restored face changes."""
     try:
         answer = await run_in_threadpool(_accept, request, wish, idempotency_key)
     except Replay as replay:

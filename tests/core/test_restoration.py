@@ -9,7 +9,7 @@ import torch
 
 from core.alignment import soft_mask
 from core.backbone import Backbone
-from core.errors import FaceTooSmall, Interrupted, SeveralFaces
+from core.errors import FaceTooSmall, Interrupted, NotFinite, SeveralFaces
 from core.images import Photo
 from core.injector import Adapter
 from core.matching import Wish
@@ -175,6 +175,20 @@ def test_gate(whole: Backbone, two: Photo, alice_here: Adapter) -> None:
     chosen = {"personalized": ungated.pixels, "base": base.pixels, "untouched": face.aligned}
     assert np.array_equal(result.pixels, chosen[evidence.tier])
     assert (evidence.tier == "personalized") == (evidence.fallback is None)
+
+
+def test_an_adapter_that_overflows(whole: Backbone, two: Photo, alice_here: Adapter) -> None:
+    """Weights that are far too large make no picture: the gate sees to it, and without it nothing is pasted."""
+    huge = {name: torch.full_like(weight, 6e4) for name, weight in alice_here.lora.items()}
+    wish = Wish(person_of_adapter(whole, replace(alice_here, lora=huge)), box=LEFT_BOX)
+    faces = prepare(whole, two, [wish])
+    (gated,) = restore_faces(whole, faces, GATED)
+    assert gated.evidence.tier != "personalized"
+    assert gated.evidence.fallback is not None
+    assert "not finite" in gated.evidence.fallback
+    json.dumps(gated.evidence.as_dict(), allow_nan=False)
+    with pytest.raises(NotFinite):
+        pasted(two, restore_faces(whole, faces, QUICK))
 
 
 def test_colour_fix(whole: Backbone, two: Photo) -> None:
