@@ -131,9 +131,8 @@ def _about(tenant_id: str, identity_id: str) -> Any:
 
 
 def _stop_jobs(session: Session, tenant_id: str, identity_id: str) -> int:
-    jobs = session.scalars(
-        select(Job).where(_about(tenant_id, identity_id), Job.state.in_(LIVE)).with_for_update()
-    ).all()
+    mine = select(Job).where(_about(tenant_id, identity_id), Job.state.in_(LIVE))
+    jobs = session.scalars(mine.order_by(Job.id).with_for_update()).all()  # as heartbeats lock them
     for job in jobs:
         ledger.cancel(session, job)
     return len(jobs)
