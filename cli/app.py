@@ -1,5 +1,6 @@
 """The command line: every command with its options; what does the work is imported when a command runs."""
 
+import errno
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -263,6 +264,10 @@ def evaluate(
 service_app.add_to(app)
 
 
+# No right to read, no room to write, a port that is taken: the system's own words say what to do.
+_MENDED_OUTSIDE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EADDRINUSE)
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Run a command; what a person can mend becomes one line on stderr and exit code 2."""
     try:
@@ -270,7 +275,9 @@ def main(arguments: list[str] | None = None) -> None:
     except (PreferError, StoreError) as error:
         typer.echo(f"error: {error}", err=True)
         sys.exit(2)
-    except OSError as error:  # no right to read, no room to write, a port that is taken: the system's own words say it
+    except OSError as error:
+        if error.errno not in _MENDED_OUTSIDE:
+            raise
         typer.echo(f"error: {error}", err=True)
         sys.exit(2)
 

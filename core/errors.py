@@ -87,7 +87,7 @@ class UnknownGraph(PreferError):
     code = "unknown_graph"
 
 
-class NotFinite(PreferError, FloatingPointError):
+class NotFinite(PreferError):
     """Numbers came out that are none: a training diverged, or an adapter makes the networks overflow."""
 
     code = "not_finite"

@@ -76,9 +76,8 @@ class FaceDetector:
         two finds that overlap, the surer one stays, and of a face and a part of it, the face.
         """
         shorter, longer = sorted(pixels.shape[:2])
-        sides = [
-            side for side in _SIDES if side * shorter >= longer
-        ]  # in a smaller one nothing is left of a long strip
+        # In a smaller one nothing is left of a long strip.
+        sides = [side for side in _SIDES if side * shorter >= longer]
         faces = [face for side in sides for face in self._seen_at(pixels, side)]
         faces = sorted(_distinct(faces), key=lambda face: -face.area)
         return [self._refined(pixels, face) for face in faces[:_REFINED]] + faces[_REFINED:]

@@ -13,22 +13,17 @@ from typing import Any
 import numpy as np
 import pillow_heif
 from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
-from PIL.JpegImagePlugin import MARKER
 from PIL.PngImagePlugin import PngInfo
 
 from core.errors import ImageTooLarge, InvalidOption, UnreadableImage
-from core.photo_limits import MAX_BYTES, MAX_CHUNKS, MAX_PIXELS, MAX_PIXELS_OF, MAX_SCANS, MAX_SIDE, MIN_SIDE
+from core.photo_limits import MAX_BYTES, MAX_PIXELS, MAX_PIXELS_OF, MAX_SIDE, MIN_SIDE
+from core.picture_parts import JPEGS, check_parts, check_scans, png_chunks
 from core.quick_png import quick_png
 
 # What Pillow's and libheif's decoders raise over damaged bytes.
 _BROKEN = (OSError, ValueError, SyntaxError, EOFError, RuntimeError, MemoryError, Image.DecompressionBombError)
-_PNG = b"\x89PNG\r\n\x1a\n"
-_JPEG = b"\xff\xd8\xff"
-_FIRST_SCAN = 0xFFDA
 _XMP_KEYWORD = "XML:com.adobe.xmp"
 FORMATS = ("JPEG", "PNG", "WEBP", "HEIF")
-# MPO is Pillow's word for a JPEG with more behind the photo: a second lens's picture, a map of its depth or its light.
-_JPEGS = ("JPEG", "MPO")
 _COLOURED = ("RGB", "RGBA", "RGBX", "P", "PA")  # modes whose colours, perhaps of a palette, are RGB
 _ENCODERS: dict[str, tuple[str, dict[str, Any]]] = {
     "png": ("PNG", {}),
@@ -57,11 +52,12 @@ def read_photo(data: bytes, limit_bytes: int | None = MAX_BYTES) -> Photo:
     """
     if limit_bytes is not None and len(data) > limit_bytes:
         raise ImageTooLarge(f"got an image of more than {limit_bytes:,} bytes, wanted at most that; make it smaller")
-    _check_chunks(data)
+    check_parts(data)
     try:
         with _opened(data) as image:
             _check_header(image)
-            _check_scans(image, data)
+            if image.format in JPEGS:
+                check_scans(data)
             profile = _checked_profile(image.info.get("icc_profile"), image.mode)
             image.load()
             _check_size(image)  # once more: HEIC may turn out larger than its head says
@@ -125,21 +121,12 @@ def xmp_in(data: bytes) -> bytes | None:
 
 def _text_behind_the_pixels(png: bytes) -> bytes | None:
     """Return the XMP packet of a PNG whose text comes last, as some programs write it: Pillow would decode it all."""
-    for kind, at, length in _png_chunks(png):
+    for kind, at, length in png_chunks(png):
         chunk = png[at : at + length] if kind == b"iTXt" else b""
         keyword, _, rest = chunk.partition(b"\0")
         if keyword == _XMP_KEYWORD.encode() and rest[:2] == b"\0\0":  # not packed
             return rest[2:].split(b"\0", 2)[-1]
     return None
-
-
-def _png_chunks(png: bytes) -> Iterator[tuple[bytes, int, int]]:
-    """Yield of each chunk its kind, where its bytes begin, and how many it says it has."""
-    at = len(_PNG)
-    while at + 8 <= len(png):
-        length, kind = int.from_bytes(png[at : at + 4]), png[at + 4 : at + 8]
-        yield kind, at + 8, length
-        at += 12 + length
 
 
 def write_atomically(path: Path, data: bytes) -> None:
@@ -166,43 +153,10 @@ def _with_xmp(encoder: str, xmp: bytes) -> dict[str, Any]:
     return {"pnginfo": chunks}
 
 
-def _check_chunks(data: bytes) -> None:
-    """Refuse a PNG or JPEG with a great many parts beside its pixels: each costs as much as a thousand of these."""
-    steps = _png_parts(data) if data.startswith(_PNG) else _jpeg_segments(data) if data.startswith(_JPEG) else ()
-    for count, _ in enumerate(steps, 1):
-        if count > MAX_CHUNKS:
-            raise UnreadableImage(
-                f"got an image of more than {MAX_CHUNKS:,} parts beside its pixels, wanted at most that; save it anew"
-            )
-
-
-def _png_parts(data: bytes) -> Iterator[int]:
-    """Yield where each chunk begins but the pixels', which may come in pieces as small as they like."""
-    for kind, at, _ in _png_chunks(data):
-        if kind == b"IEND":
-            return
-        if kind != b"IDAT":
-            yield at
-
-
-def _jpeg_segments(data: bytes) -> Iterator[int]:
-    """Yield where each segment before the first scan begins, as Pillow reads, and every 64th byte of padding."""
-    at = 2
-    while at + 2 <= len(data) and (marker := int.from_bytes(data[at : at + 2])) != _FIRST_SCAN:
-        if marker in MARKER or at % 64 == 0:
-            yield at
-        if marker not in MARKER:
-            at += 1
-        elif MARKER[marker][2] is None:
-            at += 2
-        else:
-            at += 2 + max(2, int.from_bytes(data[at + 2 : at + 4]))
-
-
 def _check_header(image: Image.Image) -> None:
     """Refuse sizes and frames before a pixel is decoded."""
     _check_size(image)
-    if image.format not in _JPEGS and getattr(image, "n_frames", 1) > 1:
+    if image.format not in JPEGS and getattr(image, "n_frames", 1) > 1:
         raise UnreadableImage(f"got an image of {image.n_frames} frames, wanted a single one")  # type: ignore[attr-defined]
 
 
@@ -217,13 +171,6 @@ def _check_size(image: Image.Image) -> None:
         )
     if min(width, height) < MIN_SIDE:
         raise UnreadableImage(f"got an image of {width}x{height} pixels, wanted sides of at least {MIN_SIDE}")
-
-
-def _check_scans(image: Image.Image, data: bytes) -> None:
-    """Refuse a JPEG that would be painted over again and again: each scan costs as much as a whole picture."""
-    # In coded data 0xFF is never followed by 0xDA, so that every such pair begins a scan.
-    if image.format in _JPEGS and (scans := data.count(b"\xff\xda")) > MAX_SCANS:
-        raise UnreadableImage(f"got a JPEG of {scans} scans, wanted at most {MAX_SCANS}; save it anew")
 
 
 def _checked_profile(profile: bytes | None, mode: str) -> bytes | None:

@@ -116,7 +116,7 @@ class Attached:
         for path, layer in self._layers.items():
             _replace(self._unet, path, layer.base_layer)
 
-    def let_go(self) -> None:
+    def forget_layers(self) -> None:
         """Forget the layers: each holds a hook that holds this, so that else they would wait for a garbage collection.
 
         A person who was erased must not linger in memory until then.
@@ -147,7 +147,7 @@ def inserted(unet: UNet2DConditionModel, loras: Mapping[str, Mapping[str, Tensor
         yield handle
     finally:
         handle.remove()
-        handle.let_go()
+        handle.forget_layers()
 
 
 def _add(unet: nn.Module, layers: dict[str, LoraLinear], name: str, lora: Mapping[str, Tensor]) -> None:

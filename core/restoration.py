@@ -33,6 +33,10 @@ from core.pixels import to_pixels, to_tensor
 from core.references import guiding_reference, target_cosine
 from core.sampling import FaceCondition, sample
 
+NO_PICTURE = (
+    "got a face with numbers that are not finite, wanted a picture; choose another photo, or fetch the bundle again; "
+    "personalize the person anew where the gate was off"
+)
 SMALLEST_FACE = 16  # pixels of the box's shorter side
 
 
@@ -99,7 +103,7 @@ def restore_faces(
 def pasted(photo: Photo, restored: Sequence[RestoredFace]) -> Photo:
     """Return the photo with the restored faces in it; NotFinite where one is no picture, and no gate has seen to it."""
     if not all(math.isfinite(result.evidence.consistency_db) for result in restored):
-        raise NotFinite("got a face with numbers that are not finite, wanted a picture; personalize this person anew")
+        raise NotFinite(NO_PICTURE)
     changes = [Change(result.face.aligned, result.pixels, result.face.matrix) for result in restored]
     return replace(photo, pixels=paste(photo.pixels, changes))
 

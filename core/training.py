@@ -170,7 +170,7 @@ class _Training:
         if not torch.isfinite(value):
             raise NotFinite(
                 f"the {what} of step {self.step} is {value.item()}, wanted a finite number; start again with another "
-                "seed or a lower learning rate"
+                "seed or other photos"
             )
 
     def state(self) -> TrainState:

@@ -42,12 +42,12 @@ def _delete_counted(parts: Parts, errand: Errand, names: Sequence[str]) -> None:
     finally:
         with parts.database.transaction(errand.tenant_id) as session:
             if outbox.is_ours(session, errand):  # or what was listed here may have been deleted, and counted, there
-                erasures.deleted(session, errand.tenant_id, str(errand.payload["id"]), count)
+                erasures.count_deleted(session, errand.tenant_id, str(errand.payload["id"]), count)
 
 
 def _again(parts: Parts, errand: Errand) -> bool:
     with parts.database.transaction(None) as session:
-        outbox.later(session, errand.id, _AGAIN_SECONDS)
+        outbox.later(session, errand, _AGAIN_SECONDS)
     return False
 
 

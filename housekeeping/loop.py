@@ -4,6 +4,7 @@ import contextlib
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
@@ -38,21 +39,22 @@ class Caretaker:
         with contextlib.closing(Errands(self._parts)) as errands:
             threads = [
                 threading.Thread(target=duty.keep, args=(stop,), name=f"housekeeping-{duty.name}")
-                for duty in self._duties(errands)
+                for duty in self._duties(errands, stop)
             ]
             for thread in threads:
                 thread.start()
             for thread in threads:
                 thread.join()
 
-    def _duties(self, errands: Errands) -> "list[_Duty]":
+    def _duties(self, errands: Errands, stop: threading.Event) -> "list[_Duty]":
         parts, rhythm = self._parts, self._rhythm
+        hunt = partial(retention.delete_orphans, parts, stop)
         return [
             _Duty("sweep", rhythm.sweep, Sweeper(parts).sweep),
             _Duty("errands", rhythm.errands, errands.start_due),
             _Duty("tidy", rhythm.tidy, lambda: retention.tidy(parts)),
             # Not at once: a caretaker that is started over and over would do nothing but list the store.
-            _Duty("orphans", rhythm.orphans, lambda: retention.delete_orphans(parts), first_in_seconds=rhythm.tidy),
+            _Duty("orphans", rhythm.orphans, hunt, first_in_seconds=rhythm.tidy),
         ]
 
 

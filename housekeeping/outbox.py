@@ -96,7 +96,7 @@ def run(parts: Parts, errand: Errand) -> None:
         if _KINDS[errand.kind](parts, errand) is False:
             return
         with parts.database.transaction(None) as session:
-            outbox.done(session, errand.id)
+            outbox.done(session, errand)
     except (StoreError, SQLAlchemyError, OSError) as error:
         log.warning("errand_failed", **about, error=str(error))
         _put_off(parts, errand, seconds)
@@ -108,6 +108,6 @@ def run(parts: Parts, errand: Errand) -> None:
 def _put_off(parts: Parts, errand: Errand, seconds: float) -> None:
     try:
         with parts.database.transaction(None) as session:
-            outbox.later(session, errand.id, seconds)
+            outbox.later(session, errand, seconds)
     except SQLAlchemyError as error:  # it comes back by itself when its claim runs out
         log.warning("errand_not_put_off", errand_id=errand.id, error=str(error))

@@ -1,5 +1,6 @@
 """What has had its time: results, uploads, persons nobody came back to, and objects that no row knows."""
 
+import threading
 from collections import defaultdict
 from datetime import UTC, datetime, timedelta
 
@@ -57,12 +58,18 @@ def enforce_schedule(parts: Parts, tenant_id: str) -> int:
     return count
 
 
-def delete_orphans(parts: Parts) -> int:
-    """Delete objects that no row knows, whole or half written, left by processes that died; return how many."""
+def delete_orphans(parts: Parts, stop: threading.Event | None = None) -> int:
+    """Delete objects that no row knows, whole or half written, left by processes that died; return how many.
+
+    Once `stop` is set it ends where it is: to look through a large store takes hours.
+    """
+    stop = stop or threading.Event()
     oldest = datetime.now(UTC) - _YOUNG
     count = parts.safe.blobs.delete_unfinished(oldest)
-    for tenant_id, names in _old_objects(parts, oldest).items():
+    for tenant_id, names in _old_objects(parts, oldest, stop).items():
         for start in range(0, len(names), _ASKED_AT_ONCE):
+            if stop.is_set():
+                break
             with parts.database.transaction(tenant_id, read_only=True) as session:
                 orphans = retention.orphans(session, tenant_id, names[start : start + _ASKED_AT_ONCE])
             count += sum(_deleted(parts, name) for name in orphans)
@@ -71,9 +78,11 @@ def delete_orphans(parts: Parts) -> int:
     return count
 
 
-def _old_objects(parts: Parts, oldest: datetime) -> dict[str, list[str]]:
+def _old_objects(parts: Parts, oldest: datetime, stop: threading.Event) -> dict[str, list[str]]:
     by_tenant: dict[str, list[str]] = defaultdict(list)
     for stored in parts.safe.blobs.list(""):
+        if stop.is_set():
+            break
         if stored.modified_at < oldest and not stored.name.startswith(erasure_ledger.FOLDER):
             by_tenant[stored.name.partition("/")[0]].append(stored.name)
     return by_tenant

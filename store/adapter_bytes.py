@@ -78,7 +78,9 @@ def _split(data: bytes) -> tuple[dict[str, Any], memoryview]:
 
 def _strict(text: str) -> Any:
     """Return parsed JSON; ValueError for what one parser reads and the next one does not."""
-    return json.loads(text, object_pairs_hook=_once, parse_constant=_no_constant, parse_int=_small)
+    return json.loads(
+        text, object_pairs_hook=_once, parse_constant=_no_constant, parse_int=_bounded, parse_float=_finite_number
+    )
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -89,11 +91,18 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def _small(digits: str) -> int:
-    """Return a whole number that a float can hold; ValueError for a larger one."""
+def _bounded(digits: str) -> int:
+    """Return a whole number of so many digits at most; ValueError for a longer one."""
     if len(digits) > _DIGITS:
         raise ValueError(digits[:_DIGITS])
     return int(digits)
+
+
+def _finite_number(text: str) -> float:
+    """Return a number; ValueError for one beyond all that a float can hold."""
+    if not math.isfinite(number := float(text)):
+        raise ValueError(text[:_DIGITS])
+    return number
 
 
 def _no_constant(constant: str) -> None:

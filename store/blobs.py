@@ -132,10 +132,14 @@ class LocalBlobs:
         """Delete the files that were never given their names."""
         count = 0
         for path in self._folder.glob(f"{_PARTIAL}*"):
-            with suppress(FileNotFoundError):  # it has just been given one
+            try:
                 if path.stat().st_mtime < before.timestamp():
                     path.unlink()
                     count += 1
+            except FileNotFoundError:  # it has just been given one
+                continue
+            except OSError as error:  # a stray folder of such a name, say, is no reason for the others to stay
+                log.warning("unfinished_not_deleted", file=path.name, error=f"{type(error).__name__}: {error}")
         return count
 
     def ready(self) -> bool:

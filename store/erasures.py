@@ -90,7 +90,7 @@ def plan(session: Session, tenant_id: str, erasure_id: str) -> Plan:
     return Plan(identity_id, [prefix_of(tenant_id, owner) for owner in owners], ready)
 
 
-def deleted(session: Session, tenant_id: str, erasure_id: str, objects: int) -> None:
+def count_deleted(session: Session, tenant_id: str, erasure_id: str, objects: int) -> None:
     """Write down how many more of a person's objects are gone: an erasure may take several tries, and counts all."""
     row = _locked(session, tenant_id, erasure_id)
     row.counts = {**row.counts, "objects": row.counts.get("objects", 0) + objects}

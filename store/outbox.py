@@ -93,23 +93,27 @@ def hold(session: Session, errand: Errand) -> Errand:
 
 def is_ours(session: Session, errand: Errand) -> bool:
     """Whether nobody has taken an errand since it was taken for us."""
-    attempts = session.scalar(select(OutboxEvent.attempts).where(OutboxEvent.id == errand.id))
-    return attempts == errand.attempts
+    return bool(session.scalar(select(exists().where(*_ours(errand)))))
 
 
-def done(session: Session, errand_id: str) -> None:
-    """Forget an errand."""
-    session.execute(delete(OutboxEvent).where(OutboxEvent.id == errand_id))
+def done(session: Session, errand: Errand) -> None:
+    """Forget an errand; one that another has taken since is the other's to forget."""
+    session.execute(delete(OutboxEvent).where(*_ours(errand)))
 
 
-def later(session: Session, errand_id: str, seconds: float) -> None:
-    """Do an errand again, in so many seconds."""
+def later(session: Session, errand: Errand, seconds: float) -> None:
+    """Do an errand again, in so many seconds; one that another has taken since stays as it is."""
     session.execute(
         update(OutboxEvent)
-        .where(OutboxEvent.id == errand_id)
+        .where(*_ours(errand))
         .values(available_at=now(seconds))
         .execution_options(synchronize_session=False)
     )
+
+
+def _ours(errand: Errand) -> tuple[ColumnElement[bool], ...]:
+    """Return what holds while nobody has taken an errand since it was taken for us: each taking is counted."""
+    return OutboxEvent.id == errand.id, OutboxEvent.attempts == errand.attempts
 
 
 def _wanted(wanted: Wanted) -> Select[tuple[str]]:

@@ -12,10 +12,11 @@ import structlog
 import urllib3
 from minio import Minio
 from minio.error import InvalidResponseError, S3Error, ServerError
+from minio.helpers import check_bucket_name
 from urllib3.exceptions import HTTPError
 
 from store.blobs import CHUNK_BYTES, Pieces, Stored, check_name, is_name, missing
-from store.errors import StorageDown, StorageRefused
+from store.errors import InvalidRequest, StorageDown, StorageRefused
 
 log = structlog.get_logger(__name__)
 TRIES = 5
@@ -39,6 +40,10 @@ class S3Blobs:
         region: str = "us-east-1",
         secure: bool = True,
     ) -> None:
+        try:
+            check_bucket_name(bucket, s3_check=True)
+        except ValueError as error:
+            raise InvalidRequest(f"got s3_bucket {bucket!r} ({error}), wanted the name of a bucket") from error
         # The waiting is ours: urllib3's own retries would multiply with it.
         timeout = urllib3.Timeout(connect=2, read=30)
         self._pool = urllib3.PoolManager(timeout=timeout, retries=False, maxsize=10, cert_reqs="CERT_REQUIRED")
@@ -156,5 +161,5 @@ def _named(name: str) -> Iterator[None]:
         raise StorageDown(detail) from error
     except _UNREADABLE as error:
         log.warning("storage_failed", object=name, error=f"{type(error).__name__}: {error}")
-        detail = f"got an answer that is no object store's ({type(error).__name__}), wanted one of S3; look at it"
+        detail = f"got an answer that is no object store's ({error}), wanted one of S3; look at what answers there"
         raise StorageDown(detail) from error

@@ -11,7 +11,7 @@ import torch
 from core.backbone import Backbone
 from core.errors import Interrupted, NotFinite
 from core.options import RestoreOptions
-from core.restoration import PreparedFace, RestoredFace, restore_faces
+from core.restoration import NO_PICTURE, PreparedFace, RestoredFace, restore_faces
 from worker.memory import named_out_of_memory
 
 
@@ -69,9 +69,7 @@ def _run(
     for part in parts:
         part.restored = [next(restored) for _ in part.faces]
         if not all(math.isfinite(face.evidence.consistency_db) for face in part.restored):
-            part.failure = NotFinite(
-                "got a result with numbers that are not finite, wanted a picture; train this person anew"
-            )
+            part.failure = NotFinite(NO_PICTURE)
 
 
 def _one_by_one(

@@ -87,8 +87,6 @@ def _failure(error: Exception) -> tuple[str, str, bool]:
     """Return code, sentence, and whether the same job may well succeed later."""
     if isinstance(error, PreferError | StoreError):
         return error.code, str(error), isinstance(error, StorageDown)
-    if isinstance(error, FloatingPointError):
-        return "not_finite", f"{error}; start again with another seed or other photos", False
     if isinstance(error, OutOfMemory | torch.OutOfMemoryError | MemoryError):
         return "out_of_memory", f"{error}; retry when the machine is less busy, or use a smaller preset", True
     return "internal", f"got a {type(error).__name__} on our side, wanted none; retry, and report the job's id", True

@@ -1,6 +1,6 @@
 """What a row restores with: the bundle as it is, its recognizers in each other's place, or another one's ControlNet."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,8 @@ _PART = "controlnet/"
 class OtherControlNet:
     """The ControlNet of another bundle of the same base, named by what is in it."""
 
-    bundle: str  # folder
     digest: str  # of the ControlNet's files
+    bundle: str = field(compare=False)  # folder
 
 
 def controlnet_of(folder: Path, backbone: Backbone) -> OtherControlNet:
@@ -26,7 +26,8 @@ def controlnet_of(folder: Path, backbone: Backbone) -> OtherControlNet:
             f"got --controlnet {folder.name}, whose UNet or text encoders are not those of {backbone.name}; wanted "
             "another bundle of the same base"
         )
-    return OtherControlNet(str(folder), files_digest({k: v for k, v in files.items() if k.startswith(_PART)}))
+    own = {name: sha256 for name, sha256 in files.items() if name.startswith(_PART)}
+    return OtherControlNet(files_digest(own), str(folder))
 
 
 class Backbones:
@@ -60,14 +61,14 @@ def recognizers_exchanged(backbone: Backbone) -> Backbone:
         raise InvalidOption(f"got bundle {backbone.name}, which has one recognizer; wanted one with two to exchange")
     return replace(
         backbone,
-        manifest={**backbone.manifest, "calibration": exchanged(backbone.manifest.get("calibration", {}))},
+        manifest={**backbone.manifest, "calibration": exchanged_calibration(backbone.manifest.get("calibration", {}))},
         recognizer=backbone.second_recognizer,
         second_recognizer=backbone.recognizer,
         identity_projection=None,
     )
 
 
-def exchanged(calibration: dict[str, Any]) -> dict[str, Any]:
+def exchanged_calibration(calibration: dict[str, Any]) -> dict[str, Any]:
     """Return both recognizers' scales, each under the other's name, and the new guide's own target."""
     names = {"first": "second", "second": "first"}
     scales = {names[name]: scale for name, scale in calibration.items() if name in names}

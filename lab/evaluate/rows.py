@@ -38,8 +38,8 @@ class Row:
 
     def key(self) -> str:
         """Return a digest of all that decides what the row does; its name does not."""
-        values = {name: value for name, value in asdict(self).items() if name != "name"}
-        return _digest(values)
+        values = {name: value for name, value in asdict(self).items() if name not in ("name", "controlnet")}
+        return _digest({**values, "controlnet": None if self.controlnet is None else self.controlnet.digest})
 
     def training_key(self) -> str:
         """Return a digest of all that decides how the row's adapter is trained."""

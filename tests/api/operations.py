@@ -160,7 +160,7 @@ class Makings:
             names = [stored.name for prefix in plan.prefixes for stored in parts.safe.blobs.list(prefix)]
             for name in names:
                 parts.safe.blobs.delete(name)
-            erasures.deleted(session, tenant.id, erasure_id, len(names))
+            erasures.count_deleted(session, tenant.id, erasure_id, len(names))
             erasures.complete(session, parts.safe.vault, tenant.id, erasure_id)
 
 

@@ -186,9 +186,9 @@ def test_a_jpeg_with_more_pictures_behind_it() -> None:
 def test_a_jpeg_with_more_pictures_keeps_to_the_limits_of_one(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its scans, segments and pixels are counted as any other JPEG's are."""
     data = mpo()
-    last = data.rindex(b"\xff\xda")
+    scan, end = data.index(b"\xff\xda"), data.index(b"\xff\xd9")
     with pytest.raises(UnreadableImage, match="scans"):
-        read_photo(data[:-2] + data[last:-2] * 40 + data[-2:])
+        read_photo(data[:end] + data[scan:end] * 40 + data[end:])
     with pytest.raises(UnreadableImage, match="parts"):
         read_photo(data[:2] + b"\xff\xfe\0\2" * 1001 + data[2:])
     monkeypatch.setattr("core.images.MAX_PIXELS", 64 * 47)
@@ -205,6 +205,23 @@ def test_a_jpeg_of_many_scans() -> None:
     last = data.rindex(b"\xff\xda")
     with pytest.raises(UnreadableImage, match="scans"):
         read_photo(data[:-2] + data[last:-2] * 40 + data[-2:])
+
+
+def test_what_lies_behind_a_jpeg_is_no_scan_of_it() -> None:
+    """More pictures and a film do not count; a thumbnail or a table that holds an end hides none of the photo's."""
+    buffer = io.BytesIO()
+    Image.new("RGB", (64, 64), "red").save(buffer, "JPEG", progressive=True)
+    data = buffer.getvalue()
+    assert read_photo(data + 5 * data + b"\xff\xda" * 77).size == (64, 64)
+    last = data.rindex(b"\xff\xda")
+    hidden = b"\xff\xe1\0\6\xff\xda\xff\xd9"
+    with pytest.raises(UnreadableImage, match="scans"):
+        read_photo(data[:2] + hidden + data[2:-2] + data[last:-2] * 40 + data[-2:])
+    table = b"\xff\xfe\0\4\xff\xd9"
+    with pytest.raises(UnreadableImage, match="scans"):
+        read_photo(data[:-2] + (table + data[last:-2]) * 40 + data[-2:])
+    with pytest.raises(UnreadableImage, match="parts"):
+        read_photo(data[:-2] + table * 1001 + data[-2:])
 
 
 def test_file_errors_name_the_file(tmp_path: Path) -> None:

@@ -274,7 +274,7 @@ def test_no_reference(backbone: Backbone) -> None:
 def test_a_loss_that_is_no_number(backbone: Backbone, references: list[Reference]) -> None:
     """A training that has diverged is an error, not an adapter."""
     broken = [Reference(torch.full_like(references[0].crop, float("nan")), Quality(0.9, ("sharp",)))]
-    with pytest.raises(FloatingPointError, match="finite"):
+    with pytest.raises(NotFinite, match="finite"):
         train_injector(backbone, broken, SHORT)
 
 

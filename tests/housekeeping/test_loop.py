@@ -34,7 +34,7 @@ def test_what_nobody_has_thought_of_ends_nothing(caretaking: Caretaking, monkeyp
     """A duty that fails in a way that was not foreseen is logged, done again at its time, and keeps no other."""
     tries, again, swept = [], threading.Event(), threading.Event()
 
-    def fail(_parts: Parts) -> int:
+    def fail(*_: object) -> int:
         tries.append("once more")
         if len(tries) == 2:
             again.set()
@@ -59,7 +59,7 @@ def test_no_duty_waits_for_another(caretaking: Caretaking, monkeypatch: pytest.M
     begun, over = threading.Event(), threading.Event()
     others = {"swept": threading.Event(), "started": threading.Event()}
 
-    def endless(_parts: Parts) -> None:
+    def endless(*_: object) -> None:
         begun.set()
         over.wait(30)
 
@@ -82,7 +82,7 @@ def test_the_store_is_not_looked_through_at_every_start(
     """A caretaker that has only just been started sweeps and tidies; it hunts for orphans a while later."""
     hunts: list[Parts] = []
     rounds = threading.Semaphore(0)
-    monkeypatch.setattr(retention, "delete_orphans", hunts.append)
+    monkeypatch.setattr(retention, "delete_orphans", lambda parts, _stop: hunts.append(parts))
     monkeypatch.setattr(retention, "tidy", lambda _parts: rounds.release())
     monkeypatch.setattr(Sweeper, "sweep", lambda _sweeper: rounds.release())
     with _at_work(caretaking.parts, Rhythm(sweep=0.01, tidy=60.0, orphans=60.0)):

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -58,6 +59,25 @@ def test_what_a_killed_process_had_begun_is_deleted(caretaking: Caretaking, fold
     _grow_old(folder)
     assert retention.delete_orphans(caretaking.parts) == 1
     assert list(_files(folder)) == []
+
+
+def test_a_stray_folder_keeps_no_orphan(house: House, caretaking: Caretaking, folder: Path) -> None:
+    """What is called like a half-written file and cannot be deleted does not end the hunt."""
+    _leave(house, "one")
+    (folder / ".partial-of-somebody").mkdir()
+    _grow_old(folder)
+    os.utime(folder / ".partial-of-somebody", (0, 0))
+    assert retention.delete_orphans(caretaking.parts) == 1
+
+
+def test_a_hunt_ends_when_it_is_told_to(house: House, caretaking: Caretaking, folder: Path) -> None:
+    """A caretaker that is to stop looks no further; what is left goes the next time."""
+    _leave(house, "one", "two")
+    _grow_old(folder)
+    stop = threading.Event()
+    stop.set()
+    assert retention.delete_orphans(caretaking.parts, stop) == 0
+    assert retention.delete_orphans(caretaking.parts) == 2
 
 
 def test_a_stray_file_keeps_no_orphan(house: House, caretaking: Caretaking, folder: Path) -> None:

@@ -25,10 +25,10 @@ def test_a_whole_file_says_what_it_is() -> None:
     assert (label.bundle, label.base_digest, label.options) == ("tiny", "base-1", {"rank": 16})
 
 
-def _header(**changes: object) -> bytes:
-    """Return an adapter's bytes with another entry for its one tensor."""
+def _header(label: str = json.dumps(LABEL), **changes: object) -> bytes:
+    """Return an adapter's bytes with another label, or another entry for its one tensor."""
     entry = {"dtype": "F32", "shape": [2], "data_offsets": [0, 8], **changes}
-    text = json.dumps({"__metadata__": {FORMAT: json.dumps(LABEL)}, "lora.up": entry}).encode()
+    text = json.dumps({"__metadata__": {FORMAT: label}, "lora.up": entry}).encode()
     return len(text).to_bytes(8, "little") + text + bytes(8)
 
 
@@ -47,6 +47,7 @@ _DAMAGED = {
     "references that are no embeddings": adapter_bytes(**{"references.first": np.full((1, 2), 3.0, np.float32)}),
     "references without rows": adapter_bytes(**{"references.first": np.ones(2, np.float32)}),
     "a label with a number beyond all": adapter_bytes({**LABEL, "training": {"held_out_identity": 10**400}}),
+    "a label with a fraction beyond all": _header(json.dumps(LABEL)[:-1] + ', "training": 1e999}'),
     "a gap": _header(data_offsets=[1, 8]),
     "another shape": _header(shape=[3]),
     "a shape that is none": _header(shape=[-2]),

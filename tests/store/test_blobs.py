@@ -250,3 +250,9 @@ def test_a_store_that_is_away(s3_blobs: S3Blobs) -> None:
     with pytest.raises(StorageDown, match="no answer"):
         _get(away, "a")
     away.close()
+
+
+def test_a_bucket_that_none_can_be_called() -> None:
+    """A name that no bucket may have is said at once, in the store's own words, and nothing is tried."""
+    with pytest.raises(InvalidRequest, match="got s3_bucket 'Bad_Bucket!'"):
+        S3Blobs("127.0.0.1:1", "Bad_Bucket!", "access", "secret", secure=False)

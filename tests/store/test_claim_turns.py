@@ -15,14 +15,13 @@ WAITED_SECONDS = ranking.PATIENCE_SECONDS + 1
 
 
 def _queue(archive: Archive, kind: str, count: int, age_seconds: float = 0.0, name: str = "tenant") -> str:
-    """Queue jobs of a tenant of its own, as if so long ago; they were started once before then, and given back."""
+    """Queue jobs of a tenant of its own, as if so long ago."""
     tenant = archive.tenant(name)
     with archive.api.transaction(tenant) as session:
         for _ in range(count):
             ledger.enqueue(session, Job(tenant_id=tenant, kind=kind))
     with archive.of(None) as session:
-        then = {"queued_at": now(-age_seconds), "started_at": now(-age_seconds - 900)}
-        session.execute(update(Job).where(Job.tenant_id == tenant).values(**then))
+        session.execute(update(Job).where(Job.tenant_id == tenant).values(queued_at=now(-age_seconds)))
     return tenant
 
 

@@ -33,7 +33,7 @@ def _plan(archive: Archive, tenant: str, erasure: Erasure) -> erasures.Plan:
 
 def _complete(archive: Archive, tenant: str, erasure: Erasure, objects: int) -> Erasure:
     with archive.of(tenant) as session:
-        erasures.deleted(session, tenant, erasure.id, objects)
+        erasures.count_deleted(session, tenant, erasure.id, objects)
         return erasures.complete(session, archive.safe.vault, tenant, erasure.id)
 
 
@@ -75,7 +75,7 @@ def test_the_receipt_counts_every_try(archive: Archive) -> None:
     tenant = archive.tenant()
     erasure = _begin(archive, tenant, archive.person(tenant))
     with archive.of(tenant) as session:
-        erasures.deleted(session, tenant, erasure.id, 3)
+        erasures.count_deleted(session, tenant, erasure.id, 3)
     receipt = _complete(archive, tenant, erasure, 2).receipt or {}
     assert receipt["destroyed"]["objects"] == 5
 

@@ -93,12 +93,29 @@ def test_who_holds_an_errand_keeps_it(archive: Archive, monkeypatch: pytest.Monk
         assert _claim(archive, Wanted(1)) == []
 
 
+def test_who_wakes_late_leaves_an_errand_to_the_next(archive: Archive, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who was frozen while another took the errand over neither puts it off nor forgets it."""
+    _leave(archive, archive.tenant(), "erase")
+    monkeypatch.setattr(outbox, "HIDDEN_SECONDS", -1.0)
+    (frozen,) = _claim(archive, Wanted(1))
+    monkeypatch.undo()
+    (at_it,) = _claim(archive, Wanted(1))
+    with archive.of(None) as session:
+        outbox.later(session, frozen, -1)
+        outbox.done(session, frozen)
+    assert _claim(archive, Wanted(1)) == []
+    with archive.of(None) as session:
+        assert outbox.hold(session, at_it).hidden_until > at_it.hidden_until
+        outbox.done(session, at_it)
+        assert not outbox.is_ours(session, at_it)
+
+
 def test_what_was_put_off_is_not_held(archive: Archive) -> None:
     """Who holds an errand that has just been put off does not keep it from its moment."""
     _leave(archive, archive.tenant(), "erase")
     (errand,) = _claim(archive, Wanted(1))
     with archive.of(None) as session:
-        outbox.later(session, errand.id, -1)
+        outbox.later(session, errand, -1)
         assert outbox.hold(session, errand) == errand
     (again,) = _claim(archive, Wanted(1))
     assert again.id == errand.id
@@ -113,6 +130,6 @@ def test_what_is_under_way_is_not_claimed_again(archive: Archive) -> None:
     _leave(archive, tenant, "erase")
     (errand,) = _claim(archive, Wanted(1))
     with archive.of(None) as session:
-        outbox.later(session, errand.id, -1)
+        outbox.later(session, errand, -1)
     assert _claim(archive, Wanted(2, under_way={errand.id: tenant})) == []
     assert len(_claim(archive, Wanted(2, under_way={"obx_another": tenant}))) == 1

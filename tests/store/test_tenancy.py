@@ -199,8 +199,8 @@ def test_errands_are_seen_across_tenants(archive: Archive) -> None:
         taken = outbox.claim(session, outbox.Wanted())
         assert [errand.tenant_id for errand in taken] == tenants
         assert outbox.claim(session, outbox.Wanted()) == []
-        outbox.done(session, taken[0].id)
-        outbox.later(session, taken[1].id, -1)
+        outbox.done(session, taken[0])
+        outbox.later(session, taken[1], -1)
     with archive.of(None) as session:
         again = outbox.claim(session, outbox.Wanted())
         assert [(errand.id, errand.attempts) for errand in again] == [(taken[1].id, 2)]

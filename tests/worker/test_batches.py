@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from core.backbone import Backbone
-from core.errors import Interrupted
+from core.errors import Interrupted, NotFinite
 from core.matching import Wish
 from core.options import RestoreOptions
 from core.restoration import PreparedFace, RestoredFace, prepare
@@ -127,7 +127,7 @@ def test_a_result_that_is_no_number(backbone: Backbone) -> None:
     good = part(backbone, 2)
     poisoned = Part([_nan_face(bad.faces[0])], lambda: False)
     restore_parts(backbone, [poisoned, good], OPTIONS)
-    assert isinstance(poisoned.failure, FloatingPointError)
+    assert isinstance(poisoned.failure, NotFinite)
     assert good.failure is None
 
 

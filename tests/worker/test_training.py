@@ -10,6 +10,7 @@ import torch
 from sqlalchemy import update
 
 from core.adapter_file import pack_adapter
+from core.errors import NotFinite
 from core.training import TrainProgress
 from core.training import train_injector as train_for_real
 from store import ledger, models
@@ -206,7 +207,7 @@ def test_out_of_memory_halves_the_batch(
     ("error", "code", "retryable"),
     [
         (torch.OutOfMemoryError("full"), "out_of_memory", True),
-        (FloatingPointError("the loss of step 3 is nan, wanted a finite number"), "not_finite", False),
+        (NotFinite("the loss of step 3 is nan, wanted a finite number"), "not_finite", False),
         (KeyError("a bug"), "internal", True),
     ],
 )
