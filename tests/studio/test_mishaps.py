@@ -196,6 +196,30 @@ def test_leaving_while_photos_are_sent_is_asked_about(desk: Desk) -> None:
     assert "/people/" in desk.browser.driver.current_url
 
 
+def test_who_erases_a_person_waits_for_none_of_the_photos(desk: Desk) -> None:
+    """Photos on their way keep nobody from the erasure's page: they were to be erased too."""
+    desk.open(desk.person())
+    desk.browser.slow("/references", 4)
+    desk.browser.choose_files("part-photos", [desk.photo(1)])
+    desk.browser.reads("Sending")
+    desk.browser.press("Erase this person")
+    desk.browser.press("Erase for good")
+    desk.browser.reads("The keys are destroyed")
+    assert "/erasures/" in desk.browser.driver.current_url
+
+
+def test_a_draft_is_its_tenants_own(desk: Desk) -> None:
+    """A session ends by itself, and somebody else signs in: what the one before typed is not for them."""
+    desk.browser.press("Add the first person")
+    desk.browser.fill("Name", "Ada Lovelace")
+    desk.browser.driver.delete_all_cookies()
+    desk.browser.driver.refresh()
+    desk.browser.fill("Your key", desk.service.tenant().token)
+    desk.browser.press("Sign in")
+    desk.browser.until(lambda: desk.browser.one("#name"), "the form")
+    assert desk.browser.one("#name").get_attribute("value") == ""
+
+
 def test_a_form_keeps_its_draft_and_its_person(desk: Desk) -> None:
     """A reload keeps what was typed but no tick; a name corrected after a refused consent is the person's name."""
     desk.browser.press("Add the first person")

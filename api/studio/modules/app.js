@@ -67,7 +67,8 @@ function trouble(error, again) {
 
 /** Show the page of another address, unless photos are on their way and whoever sends them would rather stay. */
 async function move() {
-  if (signedIn && isSending() && !(await mayLeave())) history.replaceState(null, "", here || "#/");
+  const going = PAGES[2][0].test(location.hash); // who erases a person waits for none of the person's photos
+  if (signedIn && isSending() && !going && !(await mayLeave())) history.replaceState(null, "", here || "#/");
   else show();
 }
 
@@ -136,6 +137,7 @@ async function begin() {
 }
 
 window.addEventListener("hashchange", move);
+window.addEventListener("show-again", show); // what the page says has changed, and nobody leaves it
 window.addEventListener("beforeunload", (event) => isSending() && event.preventDefault());
 ignoreStrayFiles(document);
 window.addEventListener("signed-out", () => leave("Your session has ended. Sign in again to go on."));

@@ -74,7 +74,7 @@ function withdrawButton(person, consent, problems) {
       const path = `/v1/consents/${consent.id}/withdraw`;
       const { erasure_id } = await ask("POST", path, { json: {}, signal: person.signal });
       if (erasure_id) follow(erasure_id);
-      else window.dispatchEvent(new Event("hashchange")); // the page anew: something else still covers the rest
+      else window.dispatchEvent(new Event("show-again")); // the page anew: something else still covers the rest
     });
   });
   return button;

@@ -39,7 +39,7 @@ export class Permission {
       event.preventDefault();
       busy(button, problems, async () => {
         await record(this.person.id, form, this.person.signal);
-        window.dispatchEvent(new Event("hashchange")); // the page anew, with all its parts
+        window.dispatchEvent(new Event("show-again")); // the page anew, with all its parts
       });
     });
     return form;

@@ -1,6 +1,7 @@
 /** Signing in: the key is exchanged for a cookie that scripts cannot read, and is then forgotten. */
 
 import { h, fill } from "./dom.js";
+import { keepDraftsOf } from "./draft.js";
 import { ask, Problem, useSession } from "./http.js";
 import { busy } from "./notices.js";
 
@@ -12,7 +13,7 @@ const PRINTABLE = /^[\x21-\x7e]+$/; // what a key consists of, and all that a he
  */
 export async function resumed() {
   try {
-    useSession(await ask("GET", "/v1/session"));
+    goOnWith(await ask("GET", "/v1/session"));
     return true;
   } catch (error) {
     if (error instanceof Problem && error.code === "unauthenticated") return false;
@@ -93,5 +94,11 @@ function hint() {
 async function exchange(key) {
   if (!PRINTABLE.test(key)) throw new Problem({ code: "unauthenticated", title: "This is no key" });
   const headers = { Authorization: `Bearer ${key}` };
-  useSession(await ask("POST", "/v1/session", { headers }));
+  goOnWith(await ask("POST", "/v1/session", { headers }));
+}
+
+/** @param {import("./http.js").Session} opened */
+function goOnWith(opened) {
+  keepDraftsOf(opened.tenant_id);
+  useSession(opened);
 }
