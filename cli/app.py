@@ -14,7 +14,10 @@ from core.options import LARGEST_SEED
 from store.errors import StoreError
 
 app = typer.Typer(
-    no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__.split(":")[0]
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Restore bad photos of a person as that person: from a few photos of theirs, on this machine or as a service.",
 )
 bundle_app = typer.Typer(no_args_is_help=True, help="What a bundle of networks holds.")
 adapter_app = typer.Typer(no_args_is_help=True, help="What a person's adapter holds, and other formats of it.")

@@ -29,13 +29,18 @@ _TEXT_PARTS = {"text_encoder": CLIPTextModel, "text_encoder_2": CLIPTextModelWit
 
 def load(name: str, device: str = "auto") -> Backbone:
     """Load a bundle; `auto` means this machine's accelerator where there is one."""
-    for logging in (diffusers_logging, transformers_logging):  # what they say of our own configs helps nobody
-        logging.set_verbosity_error()
-        logging.disable_progress_bar()
+    _hush()
     folder = find_bundle(name)
     if not read_manifest(folder).get("weights", True):
         raise MissingBundle(f"got bundle {name!r}, which has shapes but no weights; wanted one that can restore")
     return load_backbone(folder, device_name(device))
+
+
+def _hush() -> None:
+    """Silence the libraries: what they say of our own configs helps nobody."""
+    for logging in (diffusers_logging, transformers_logging):
+        logging.set_verbosity_error()
+        logging.disable_progress_bar()
 
 
 def device_name(device: str) -> str:
@@ -48,6 +53,7 @@ def device_name(device: str) -> str:
 
 def inspect(name: str, as_json: bool) -> None:
     """Print what `description` finds."""
+    _hush()
     about = description(find_bundle(name))
     if as_json:
         typer.echo(json.dumps(about, indent=2))

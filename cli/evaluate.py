@@ -327,7 +327,7 @@ def _print(console: Console, told: dict[str, Any], folder: Path) -> None:
 def _judges(told: dict[str, Any]) -> Printed:
     printed = Printed("judge", "part", "AUC", "same", "strangers", "headline", title="Judges", title_justify="left")
     for judge in told["judges"]:
-        figures = [f"{judge[key]:.3f}" for key in ("auc", "same", "strangers")]
+        figures = ["" if judge[key] is None else f"{judge[key]:.3f}" for key in ("auc", "same", "strangers")]
         part = f"has taken part: {judge['part']}" if judge["part"] else "took no part"
         printed.add_row(judge["name"], part, *figures, "yes" if judge["headline"] else "no")
     return printed

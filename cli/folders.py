@@ -27,7 +27,9 @@ def photos_in(folder: Path) -> list[Path]:
     """Return the photos of a folder by name; NoUsableReference where there is none."""
     if not folder.is_dir():
         raise NoUsableReference(f"got {folder}, which is no folder; wanted a folder of photos of the one person")
-    photos = sorted(path for path in folder.iterdir() if path.suffix.lower() in PHOTO_ENDINGS)
+    # A name that begins with a dot is another program's: macOS leaves "._photo.jpg" beside a photo.
+    files = [path for path in folder.iterdir() if not path.name.startswith(".")]
+    photos = sorted(path for path in files if path.suffix.lower() in PHOTO_ENDINGS)
     if not photos:
         endings = ", ".join(sorted(PHOTO_ENDINGS))
         raise NoUsableReference(f"got {folder}, which holds no photo; wanted at least one of {endings}")

@@ -11,6 +11,7 @@ import typer
 
 from cli.bundles import load
 from cli.console import plain_console
+from cli.folders import photos_in
 from cli.outputs import check_writable, write
 from cli.progress import training_bar
 from cli.references import print_table, read_references, usable_references
@@ -46,6 +47,7 @@ def run(folder: Path, output: Path, choices: Choices) -> None:
     state = _checkpoint(output) if choices.resume else None
     if state is None and (left := checkpoint_path(output)).exists():
         typer.echo(f"{left} of a training that was cut short gives way to a new one; --resume would go on", err=True)
+    photos_in(folder)  # says that there are none before networks are loaded
     backbone = load(choices.bundle)
     verdicts = read_references(backbone, folder)
     console = plain_console()
@@ -69,6 +71,12 @@ def learn(
     def keep(state: TrainState) -> None:
         write(checkpoint, pack_state(state))
 
+    def keep_meanwhile(state: TrainState) -> None:
+        try:
+            keep(state)
+        except OSError as error:  # a full disk may have room for the adapter, which is a tenth of that
+            typer.echo(f"no checkpoint was written ({error}); the training goes on", err=True)
+
     try:
         with _stoppable() as should_stop, training_bar(options.steps) as report:
             adapter = train_injector(
@@ -78,7 +86,7 @@ def learn(
                 progress=report,
                 resume=state,
                 should_stop=should_stop,
-                keep=keep,
+                keep=keep_meanwhile,
             )
     except TrainingInterrupted as stopped:
         keep(stopped.state)

@@ -1,5 +1,6 @@
 """A folder of reference photos -> what can be learned from, and a table that says of each photo why or why not."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,7 +36,7 @@ def read_references(backbone: Backbone, folder: Path) -> list[Verdict]:
     photos = [i for i, verdict in enumerate(verdicts) if verdict.assessment is not None]
     together = compared(backbone, [one.assessment for one in verdicts if one.assessment is not None])
     for i, assessment in zip(photos, together, strict=True):
-        verdicts[i] = Verdict(verdicts[i].path, assessment, assessment.explanation)
+        verdicts[i] = Verdict(verdicts[i].path, assessment, _named(assessment.explanation, verdicts, photos))
     return verdicts
 
 
@@ -54,10 +55,30 @@ def print_table(verdicts: Sequence[Verdict], console: Console) -> None:
     for verdict in verdicts:
         reference = verdict.assessment.reference if verdict.assessment is not None else None
         score, words = ("", "") if reference is None else (f"{reference.quality.score:.2f}", _words(reference))
-        table.add_row(verdict.path.name, score, words, "yes" if verdict.usable else f"no: {verdict.explanation}")
+        table.add_row(verdict.path.name, score, words, _used(verdict))
     console.print(table)
     if sum(verdict.usable for verdict in verdicts) == 1:
         console.print("warning: only one photo can be used; about five make a better likeness", style="yellow")
+
+
+def print_refused(verdicts: Sequence[Verdict], console: Console) -> None:
+    """Print how many photos are used and why others are not, where there are such or one may be somebody else's."""
+    if remarkable := [verdict for verdict in verdicts if verdict.explanation]:
+        usable = sum(verdict.usable for verdict in verdicts)
+        console.print(f"{usable} of {len(verdicts)} reference photos are used", style="yellow")
+        for verdict in remarkable:
+            console.print(f"  {verdict.path.name}: {_used(verdict)}", style="yellow")
+
+
+def _used(verdict: Verdict) -> str:
+    if not verdict.explanation:
+        return "yes"
+    return f"yes, but {verdict.explanation}" if verdict.usable else f"no: {verdict.explanation}"
+
+
+def _named(explanation: str, verdicts: Sequence[Verdict], photos: Sequence[int]) -> str:
+    """Return an explanation with the file's name where it says which photo it means by its number."""
+    return re.sub(r"number (\d+)", lambda found: verdicts[photos[int(found[1]) - 1]].path.name, explanation)
 
 
 def _verdict(backbone: Backbone, path: Path) -> Verdict:

@@ -15,7 +15,7 @@ from cli.comparison import Panel, close_up, comparison
 from cli.console import plain_console
 from cli.outputs import check_apart, check_writable, picture_format, write
 from cli.progress import step_bar
-from cli.references import read_references, usable_references
+from cli.references import print_refused, read_references, usable_references
 from core.adapter_file import read_adapter
 from core.backbone import Backbone
 from core.evidence import Evidence
@@ -123,7 +123,9 @@ def _person(backbone: Backbone, choices: Choices) -> Person | None:
     """Return whom to restore: by the adapter, by the references, or nobody in particular."""
     references = []
     if choices.references is not None:
-        references = usable_references(read_references(backbone, choices.references), choices.references)
+        verdicts = read_references(backbone, choices.references)
+        references = usable_references(verdicts, choices.references)
+        print_refused(verdicts, plain_console(stderr=True))
     if choices.adapter is not None:
         return person_of_adapter(backbone, read_adapter(choices.adapter, backbone), references)
     return person_of_references(backbone, references) if references else None

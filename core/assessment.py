@@ -14,7 +14,7 @@ from core.alignment import alignment, crop, ffhq_template, placed
 from core.backbone import Backbone
 from core.faces import Face
 from core.images import Photo
-from core.likeness import STRANGER, FaceEmbeddings, embed, likeness
+from core.likeness import DOUBTFUL, STRANGER, FaceEmbeddings, embed, likeness
 from core.pixels import to_tensor
 from core.quality import HIGH_QUALITY, Quality
 from core.references import Reference
@@ -73,6 +73,8 @@ def judged(backbone: Backbone, aligned: torch.Tensor) -> Quality:
 def compared(backbone: Backbone, assessments: Sequence[Assessment]) -> list[Assessment]:
     """Refuse, of photos accepted one by one, those that repeat another or clearly show another person.
 
+    One that may show another person stays accepted, with an explanation that says so.
+
     The person is whom most photos agree on: the photo most like all the others, the better one where two disagree.
     """
     results = list(assessments)
@@ -87,9 +89,13 @@ def compared(backbone: Backbone, assessments: Sequence[Assessment]) -> list[Asse
     scores = torch.tensor([_reference(results[i]).quality.score for i in known])
     middle = int((alike.sum(1) + 1e-3 * scores).argmax())
     for row, i in enumerate(known):
-        if row != middle and float(alike[row, middle]) < STRANGER:
+        value = float(alike[row, middle])
+        if row != middle and value < STRANGER:
             sentence = f"another person than in number {known[middle] + 1}; leave one of them out"
             results[i] = replace(results[i], reason="different_person", explanation=sentence)
+        elif row != middle and value < DOUBTFUL:
+            sentence = f"perhaps another person than in number {known[middle] + 1} ({value:.2f}; 1 = the same)"
+            results[i] = replace(results[i], explanation=sentence)
     return results
 
 

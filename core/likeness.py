@@ -15,7 +15,7 @@ from core.references import face_embeddings, second_embeddings
 
 # How often each is right and wrong on mini: docs/security/identity-mismatch.md.
 STRANGER = 0.0  # below it a face is clearly another person's, where the photo is good enough to tell
-_DOUBTFUL = 0.5  # below it a face may be another person's
+DOUBTFUL = 0.5  # below it a face may be another person's
 _TELLING = 0.5  # quality from which on a photo is good enough to tell people apart
 _DEFAULT_TARGET = 0.6  # cosine of two good photos of one person, where no bundle says otherwise
 
@@ -59,7 +59,7 @@ def is_strangers(backbone: Backbone, crop: Tensor, alike: float) -> bool:
 
 def doubt(alike: float | None) -> str | None:
     """Return what speaks against it that a face is the person's, by its likeness to the references, or None."""
-    if alike is None or alike >= _DOUBTFUL:
+    if alike is None or alike >= DOUBTFUL:
         return None
     return f"the face may be another person's than the references' ({alike:.2f}; 0 = a stranger, 1 = the same)"
 

@@ -28,6 +28,7 @@ def erase(parts: Parts, errand: Errand) -> bool:
         return _again(parts, errand)
     with parts.database.transaction(errand.tenant_id) as session:
         destroyed = erasures.complete(session, parts.safe.vault, errand.tenant_id, erasure_id).counts
+    parts.database.forget_log()
     log.info("erasure_completed", erasure_id=erasure_id, tenant_id=errand.tenant_id, destroyed=destroyed)
     return True
 

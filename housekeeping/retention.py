@@ -42,6 +42,7 @@ def tidy(parts: Parts) -> None:
             enforce_schedule(parts, tenant_id)
         except Exception:  # one tenant's trouble is not to keep the others' things for longer than promised
             log.exception("tenant_not_tidied", tenant_id=tenant_id)
+    parts.database.forget_log()  # once more: after an erasure somebody may have been reading
 
 
 def enforce_schedule(parts: Parts, tenant_id: str) -> int:

@@ -19,6 +19,7 @@ _SQLITE = (
     "PRAGMA journal_mode=WAL",
     "PRAGMA synchronous=FULL",
     "PRAGMA foreign_keys=ON",
+    "PRAGMA secure_delete=ON",  # what is deleted is written over, however this SQLite was built
     f"PRAGMA busy_timeout={_LOCK_SECONDS * 1000}",
 )
 _POSTGRES = {
@@ -46,6 +47,16 @@ class Database:
     def is_sqlite(self) -> bool:
         """Whether this is one file, for one machine."""
         return self.engine.dialect.name == "sqlite"
+
+    def forget_log(self) -> None:
+        """Empty SQLite's write-ahead log, as far as nobody reads: what was deleted can be read there until then."""
+        if not self.is_sqlite:
+            return
+        connection = self.engine.raw_connection()  # outside of any transaction, in which it could not be emptied
+        try:
+            connection.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        finally:
+            connection.close()
 
     @contextmanager
     def transaction(self, tenant_id: str | None, *, read_only: bool = False) -> Iterator[Session]:

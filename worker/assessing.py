@@ -26,6 +26,8 @@ def assess(backbone: Backbone, photo: Photo, others: Sequence[Assessment]) -> Ve
         assessment = _beside(backbone, assessment, others)
     if not assessment.accepted:
         return Verdict(assessment, _sentence(assessment.explanation))
+    if assessment.explanation:
+        return Verdict(assessment, "This may be somebody else than in the photos before it: take it out if so.")
     return Verdict(assessment, _advice([*others, assessment]))
 
 
@@ -36,7 +38,7 @@ def _beside(backbone: Backbone, assessment: Assessment, others: Sequence[Assessm
     if any(result.reason == "different_person" for result in results):
         sentence = "it shows somebody else than the photos before it; add photos of one person only"
         return replace(assessment, reason="different_person", explanation=sentence)
-    return assessment
+    return results[-1]
 
 
 def _advice(accepted: Sequence[Assessment]) -> str | None:

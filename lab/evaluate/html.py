@@ -90,7 +90,7 @@ def _judges(told: Mapping[str, Any]) -> str:
     rows = []
     for judge in told["judges"]:
         part = f"has taken part: {judge['part']}" if judge["part"] else "took no part"
-        figures = [f"{judge[key]:.3f}" for key in ("auc", "same", "strangers")]
+        figures = ["" if judge[key] is None else f"{judge[key]:.3f}" for key in ("auc", "same", "strangers")]
         cells = [escape(cell) for cell in (judge["name"], part, "yes" if judge["headline"] else "no")]
         tones = [_auc(judge["auc_by_skin_tone"][third]) for third in thirds]
         rows.append(_row([*cells, *figures, str(judge["photos"]), *tones]))

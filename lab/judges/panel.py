@@ -109,9 +109,9 @@ def load_judges(names: Sequence[str], weights: Path, backbone: Backbone) -> list
 class Standing:
     """How good a judge is at telling people apart, on clean photos of people no network was trained on."""
 
-    auc: float  # of verification, over all pairs of photos
-    same: float  # mean similarity of two photos of one person
-    strangers: float  # mean similarity of photos of two people
+    auc: float | None  # of verification, over all pairs of photos; None, as below, where there are no such pairs
+    same: float | None  # mean similarity of two photos of one person
+    strangers: float | None  # mean similarity of photos of two people
     photos: int
 
 
@@ -119,10 +119,12 @@ def standing(judge: Judge, embeddings: Tensor, people: Sequence[str]) -> Standin
     """Measure a judge on the embeddings (n, D) it gave to photos, with the person in each."""
     rows, columns, same = photo_pairs(people)
     similarity = judge.similarity(embeddings[rows], embeddings[columns]).double().numpy()
-    auc = area_under_curve(similarity[same], similarity[~same])
-    return Standing(auc, float(similarity[same].mean()), float(similarity[~same].mean()), len(people))
+    alike, apart = similarity[same], similarity[~same]
+    auc = area_under_curve(alike, apart) if len(alike) and len(apart) else None
+    same_mean, strangers_mean = (float(values.mean()) if len(values) else None for values in (alike, apart))
+    return Standing(auc, same_mean, strangers_mean, len(people))
 
 
 def carries_headline(judge: Judge, found: Standing) -> bool:
     """Say whether a judge's similarity may be published as ID."""
-    return judge.part is None and found.auc >= HEADLINE_AUC
+    return judge.part is None and found.auc is not None and found.auc >= HEADLINE_AUC

@@ -1,5 +1,6 @@
 """Tests of `idprefer personalize`: the table, the adapter, Ctrl-C and --resume, and what a person can do wrong."""
 
+import errno
 import os
 import shutil
 import signal
@@ -8,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from cli import personalize
+from cli import outputs, personalize
 from cli.personalize import checkpoint_path
 from core import training
 from core.adapter_file import read_adapter
@@ -58,15 +59,17 @@ def test_refused_photos_are_said(run: Run, references: Path, tmp_path: Path) -> 
     (folder / "empty.png").write_bytes(encode_photo(photo_of()))
     (folder / "twice.png").write_bytes((folder / "0.png").read_bytes())
     (folder / "notes.txt").write_text("not a photo, not looked at")
+    (folder / "._0.png").write_bytes(b"what macOS leaves beside a photo")
     ran = run("personalize", "--references", folder, "-o", tmp_path / "me.safetensors", *FAST)
     assert ran.code == 0
     words = " ".join(ran.out.split())
     assert "no face" in words
-    assert "same photo as number" in words
+    assert "the same photo as 0.png" in words
     assert "no JPEG, PNG" in words
     assert "[copy]" in words
     assert ":cat:" in words
     assert "notes" not in words
+    assert "._0" not in words
 
 
 def test_one_usable_photo_is_enough(run: Run, references: Path, tmp_path: Path) -> None:
@@ -77,6 +80,24 @@ def test_one_usable_photo_is_enough(run: Run, references: Path, tmp_path: Path) 
     ran = run("personalize", "--references", folder, "-o", tmp_path / "me.safetensors", *FAST)
     assert ran.code == 0
     assert "only one photo" in ran.out
+
+
+def test_a_full_disk_costs_the_checkpoint_alone(
+    run: Run, references: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is only a convenience ends no training where there is no room for it."""
+    real = outputs.write
+
+    def write(path: Path, data: bytes) -> None:
+        if "checkpoint" in path.name:
+            raise OSError(errno.ENOSPC, "No space left on device", str(path))
+        real(path, data)
+
+    monkeypatch.setattr(personalize, "write", write)
+    ran = run("personalize", "--references", references, "-o", tmp_path / "me.safetensors", *FAST)
+    assert ran.code == 0
+    assert "no checkpoint was written" in ran.err
+    assert (tmp_path / "me.safetensors").is_file()
 
 
 def interrupt_after(monkeypatch: pytest.MonkeyPatch, step: int) -> None:

@@ -96,12 +96,23 @@ def test_words_without_json(run: Run, photo: Path, adapter: Path, references: Pa
     assert "similarity to the references" in ran.out
 
 
+def test_references_that_are_not_used_are_named(run: Run, photo: Path, references: Path, tmp_path: Path) -> None:
+    """Who restores by a folder of photos hears which of them did not count, and why."""
+    folder = Path(shutil.copytree(references, tmp_path / "photos"))
+    (folder / "empty.png").write_bytes(encode_photo(photo_of()))
+    ran = run("restore", photo, "--references", folder, "-o", tmp_path / "out.png", "--json", *STEPS)
+    assert ran.code == 0
+    assert "3 of 4 reference photos are used" in ran.err
+    assert "empty.png: no: no face" in ran.err
+    json.loads(ran.out)
+
+
 def test_names_are_printed_as_they_are(run: Run, photo: Path, tmp_path: Path) -> None:
     """The name of an output may hold brackets and colons."""
     output = tmp_path / "me [copy] [b] :cat:.png"
     ran = run("restore", photo, "-o", output, *STEPS)
     assert ran.code == 0
-    assert output.name in " ".join(ran.out.split())
+    assert f"wrote {output}: " in ran.out  # on one line, however long the name is
 
 
 def test_only_the_chosen_face_changes(run: Run, group: Path, adapter: Path, tmp_path: Path) -> None:

@@ -106,6 +106,14 @@ def test_odd_one_out(whole: Backbone) -> None:
         assert reasons[place] == "different_person"
 
 
+def test_one_that_may_be_somebody_else(whole: Backbone) -> None:
+    """A photo that is neither clearly another person's nor clearly the same is used, and the doubt is said."""
+    results = compared(whole, [made((1.0, 0.0), seed=1), made((1.0, 0.1), seed=2), made((0.3, 1.0), seed=3)])
+    assert all(one.accepted for one in results)
+    assert [bool(one.explanation) for one in results] == [False, False, True]
+    assert "perhaps another person" in results[2].explanation
+
+
 def test_two_that_disagree(whole: Backbone) -> None:
     """Of two people in two photos, the better photo stays."""
     results = compared(whole, [made((1.0, 0.0), 0.3, seed=1), made((-1.0, 0.1), 0.8, seed=2)])

@@ -37,6 +37,13 @@ def test_standing_counts_pairs(backbone: Backbone) -> None:
     assert (found.auc, found.same, found.strangers, found.photos) == (1.0, 1.0, -1.0, 4)
 
 
+def test_one_person_has_no_strangers(backbone: Backbone) -> None:
+    """Where there is nobody to be told apart from, nothing is said of that, and no headline is carried."""
+    found = standing(FaceResJudge.__new__(FaceResJudge), torch.eye(2)[[0, 0, 0]], ["a", "a", "a"])
+    assert (found.auc, found.strangers) == (None, None)
+    assert not carries_headline(FaceResJudge.__new__(FaceResJudge), found)
+
+
 def test_only_the_independent_carry_a_headline(backbone: Backbone) -> None:
     """Neither a judge that took part nor one that tells people apart too badly may be published."""
     good = standing(GateJudge(backbone), torch.eye(4)[[0, 0, 1, 1]], ["a", "a", "b", "b"])

@@ -22,7 +22,8 @@ def plain_logs() -> None:
 def quick_presets() -> Iterator[None]:
     """Let the presets of a restoration have few steps: what is tested here is the way of a job, not its picture."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(options, "_RESTORE_PRESETS", {name: {"steps": 4} for name in options.PRESETS})
+        for name in options.PRESETS:  # within the table: other tests of the same session have it by its name
+            patch.setitem(options._RESTORE_PRESETS, name, {"steps": 4})
         yield
 
 

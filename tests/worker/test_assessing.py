@@ -34,6 +34,17 @@ def test_a_photo_is_not_taken_twice(backbone: Backbone) -> None:
     assert assess(backbone, photo(2), [first]).assessment.accepted
 
 
+def test_perhaps_somebody_else(backbone: Backbone) -> None:
+    """Where it may be somebody else, the photo is taken and the person who sent it is told."""
+    scale = {"first": [-1.0, 4.0], "second": [-1.0, 4.0]}  # everybody is neither a stranger nor the same
+    unsure = replace(backbone, manifest={**backbone.manifest, "calibration": scale})
+    first = assess(unsure, photo(1), []).assessment
+    second = assess(unsure, photo(2), [first])
+    assert second.assessment.accepted
+    assert second.advice is not None
+    assert "somebody else" in second.advice
+
+
 def test_somebody_else(backbone: Backbone) -> None:
     """Where a new photo disagrees with those before it, the new one is refused, however good it is."""
     scale = {"first": [2.0, 3.0]}  # cosines that nobody reaches: everybody is a stranger
