@@ -210,9 +210,15 @@ def pretrain(
     """Train one network of a bundle; run again to go on where it stopped."""
     from cli import pretrain
 
-    pretrain.run(
-        pretrain.Choices(stage, data, bundle, work, steps, batch_size, learning_rate, seed, device, start, small_card)
+    choices = pretrain.Choices(
+        stage, data, bundle, work, steps, batch_size, learning_rate, seed, device, start, small_card
     )
+    if stage == "controlnet":
+        from cli import pretrain_controlnet
+
+        pretrain_controlnet.run(choices)
+    else:
+        pretrain.run(choices)
 
 
 @app.command()

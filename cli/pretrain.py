@@ -28,11 +28,6 @@ class Choices:
 
 def run(choices: Choices) -> None:
     """Train one stage, or go on with it, and print its held-out figures."""
-    if choices.stage == "controlnet":
-        from cli import pretrain_controlnet
-
-        pretrain_controlnet.run(choices)
-        return
     if choices.stage not in DEFAULTS:
         raise InvalidOption(f"got stage {choices.stage!r}, wanted one of {', '.join([*DEFAULTS, 'controlnet'])}")
     if not (choices.data / "photos.json").is_file():

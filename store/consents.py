@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
-from store import erasures, people, use_policy
+from store import people, use_policy
 from store.columns import now
-from store.errors import ConsentRequired, StateConflict
-from store.models import Consent, Erasure, Identity
+from store.errors import ConsentRequired
+from store.models import Consent, Identity
 
 NEEDED = frozenset({"train", "restore"})
 """Without these purposes nothing may be kept."""
@@ -74,26 +74,3 @@ def live_purposes(session: Session, tenant_id: str, identity_id: str) -> frozens
     return frozenset(
         purpose for row in session.scalars(select(Consent).where(*mine, *live)) for purpose in row.purposes
     )
-
-
-def withdraw(
-    session: Session, row: Consent, purposes: Sequence[str] | None = None, reason: str | None = None
-) -> Erasure | None:
-    """Withdraw purposes, all if none is named; without train or restore the person's things are erased."""
-    identity = people.locked(session, row.tenant_id, row.identity_id)
-    session.refresh(row)  # of two withdrawals at once, the second is to know of the first
-    if row.withdrawn_at is not None:
-        raise StateConflict("got a consent that is withdrawn already, wanted one that is not")
-    gone = set(row.purposes) & set(purposes if purposes is not None else row.purposes)
-    if not gone:
-        raise StateConflict(f"got purposes that this consent does not hold, wanted some of {', '.join(row.purposes)}")
-    row.purposes = [purpose for purpose in row.purposes if purpose not in gone]
-    row.withdrawal_reason = reason if identity.erasing_at is None else None  # an erasure is not to miss it
-    if not row.purposes:
-        row.withdrawn_at = now()
-    session.flush()
-    session.refresh(row)
-    lost = (gone & NEEDED) - live_purposes(session, row.tenant_id, row.identity_id)
-    if not lost or identity.erasing_at is not None:
-        return None
-    return erasures.begin(session, identity, "consent_withdrawn")

@@ -7,7 +7,7 @@ from api.idempotency import answered
 from api.pages import Cursor, Limit, Page, page
 from api.routes.routing import router, scope
 from api.schemas.identities import Consent, NewConsent, Withdrawal, Withdrawn
-from store import consents, models
+from store import consents, models, withdrawals
 
 routes = router("consents")
 
@@ -39,7 +39,7 @@ def list_consents(identity_id: str, work: Tx, limit: Limit = 20, cursor: Cursor 
 def withdraw_consent(consent_id: str, body: Withdrawal, work: Tx, once: Once) -> Response:
     """Withdraw purposes: without train or restore the person's jobs stop and their things are erased."""
     row = own(work, models.Consent, consent_id)
-    erasure = consents.withdraw(work.session, row, body.purposes, body.reason)
+    erasure = withdrawals.withdraw(work.session, row, body.purposes, body.reason)
     work.audit("consent.withdrawn", row.id, purposes=body.purposes or row.purposes)
     shown = Withdrawn(consent=Consent.model_validate(row), erasure_id=erasure.id if erasure else None)
     return once.keep(answered(200, shown)).response()

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 from sqlalchemy import update
 
-from store import consents, models, operators, people, references
+from store import consents, models, operators, people, references, withdrawals
 from store.columns import now
 from store.errors import ConsentRequired, QuotaExceeded, StateConflict
 from store.models import Consent, Erasure, Identity
@@ -25,7 +25,7 @@ def _with(archive: Archive, *purposes: str) -> tuple[str, str, str]:
 def _withdraw(archive: Archive, tenant: str, consent: str, *purposes: str) -> Erasure | None:
     with archive.api.transaction(tenant) as session:
         row = session.get_one(Consent, {"tenant_id": tenant, "id": consent})
-        return consents.withdraw(session, row, purposes or None, "changed my mind")
+        return withdrawals.withdraw(session, row, purposes or None, "changed my mind")
 
 
 def test_a_record_keeps_the_texts_hash(archive: Archive) -> None:
@@ -108,7 +108,7 @@ def test_withdrawing_stops_running_jobs(archive: Archive) -> None:
     waiting = archive.restoration(tenant, person).job_id
     with archive.api.transaction(tenant) as session:
         consent = session.query(Consent).one()
-        consents.withdraw(session, consent)
+        withdrawals.withdraw(session, consent)
     assert archive.job(tenant, running).state == "canceling"
     assert archive.job(tenant, waiting).state == "canceled"
 

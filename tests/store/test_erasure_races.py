@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from store import adapters, consents, erasures, people
+from store import adapters, consents, erasures, people, withdrawals
 from store.adapter_bytes import checked
 from store.errors import Gone, StateConflict
 from store.models import Adapter, AuditEvent, Consent, Erasure, Identity
@@ -52,12 +52,12 @@ def test_two_withdrawals_at_once_are_an_erasure(archive: Archive) -> None:
 
     def withdraw_the_second() -> None:
         with archive.api.transaction(tenant) as session:
-            erased.append(consents.withdraw(session, session.get_one(Consent, (tenant, second))))
+            erased.append(withdrawals.withdraw(session, session.get_one(Consent, (tenant, second))))
         done.set()
 
     other = threading.Thread(target=withdraw_the_second)
     with archive.api.transaction(tenant) as session:
-        assert consents.withdraw(session, session.get_one(Consent, (tenant, first))) is None
+        assert withdrawals.withdraw(session, session.get_one(Consent, (tenant, first))) is None
         other.start()
         assert not done.wait(0.5)
     other.join(10)
@@ -74,10 +74,10 @@ def test_one_consent_withdrawn_twice_at_once(archive: Archive) -> None:
 
     def withdraw() -> None:
         with archive.api.transaction(tenant) as session:
-            consents.withdraw(session, session.get_one(Consent, (tenant, consent)))
+            withdrawals.withdraw(session, session.get_one(Consent, (tenant, consent)))
 
     with pytest.raises(StateConflict, match="withdrawn already"):
-        _meanwhile(archive, (Consent, tenant, consent), withdraw, consents.withdraw)
+        _meanwhile(archive, (Consent, tenant, consent), withdraw, withdrawals.withdraw)
 
 
 def test_a_name_does_not_come_back(archive: Archive) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select, update
 
-from store import adapters, consents, erasures, replays, restorations, uploads
+from store import adapters, erasures, replays, restorations, uploads, withdrawals
 from store.adapter_bytes import checked
 from store.models import Adapter, Consent, Erasure, IdempotencyKey, Identity
 from tests.store.archive import Archive, picture
@@ -44,7 +44,7 @@ def test_who_agreed_is_forgotten_at_once(archive: Archive) -> None:
     archive.person(tenant)
     with archive.api.transaction(tenant) as session:
         row = session.scalars(select(Consent)).one()
-        assert consents.withdraw(session, row, reason="Ada wishes it") is not None
+        assert withdrawals.withdraw(session, row, reason="Ada wishes it") is not None
         assert (row.subject, row.attested_by) == ("", "")  # so the answer that is kept says nothing either
     row = _consent(archive, tenant)
     assert (row.subject, row.attested_by, row.withdrawal_reason) == ("", "", None)
@@ -59,7 +59,7 @@ def test_a_reason_does_not_come_late(archive: Archive, completed: bool) -> None:
         _complete(archive, tenant, erasure)
     with archive.api.transaction(tenant) as session:
         row = session.scalars(select(Consent)).one()
-        assert consents.withdraw(session, row, reason="Ada wishes it") is None
+        assert withdrawals.withdraw(session, row, reason="Ada wishes it") is None
     assert _consent(archive, tenant).withdrawal_reason is None
 
 
