@@ -25,7 +25,7 @@ FORMAT = "idprefer-adapter-1"
 _MAX_BYTES = 128 << 20  # every attention layer of SDXL at rank 16 takes 44 MiB
 _MAX_HEADER_BYTES = 1 << 20  # every attention layer of SDXL has a quarter of that to say
 _MAX_REFERENCES = 64
-_TYPES = {"F16", "F32"}  # safetensors knows more than torch does
+_TYPES = ("F16", "F32")  # safetensors knows more than torch does
 _COSINE, _UNIT = 1.01, 1e-3  # the largest that rounding leaves, and how far a unit vector's length may be off
 _METADATA = {"bundle", "base_digest", "recognizers", "options", "quality_report", "training"}
 
