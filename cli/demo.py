@@ -6,6 +6,7 @@ from time import perf_counter
 
 from cli.bundles import load
 from cli.console import plain_console
+from cli.folders import photos_in
 from cli.outputs import check_apart, check_writable, write
 from cli.personalize import learn
 from cli.references import print_table, read_references, usable_references
@@ -37,7 +38,7 @@ def run(references: Path | None, photo: Path | None, output: Path, bundle: str) 
     spoilt = read_photo_file(photo)
     backbone = load(bundle)
     # 1. personalize
-    verdicts = read_references(backbone, references)
+    verdicts = read_references(backbone, photos_in(references))
     print_table(verdicts, console)
     usable = usable_references(verdicts, references)
     options = TrainOptions.preset(_PRESET)

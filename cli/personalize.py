@@ -47,9 +47,9 @@ def run(folder: Path, output: Path, choices: Choices) -> None:
     state = _checkpoint(output) if choices.resume else None
     if state is None and (left := checkpoint_path(output)).exists():
         typer.echo(f"{left} of a training that was cut short gives way to a new one; --resume would go on", err=True)
-    photos_in(folder)  # says that there are none before networks are loaded
+    photos = photos_in(folder)
     backbone = load(choices.bundle)
-    verdicts = read_references(backbone, folder)
+    verdicts = read_references(backbone, photos)
     console = plain_console()
     print_table(verdicts, console)
     references = usable_references(verdicts, folder)
@@ -74,8 +74,8 @@ def learn(
     def keep_meanwhile(state: TrainState) -> None:
         try:
             keep(state)
-        except OSError as error:  # a full disk may have room for the adapter, which is a tenth of that
-            typer.echo(f"no checkpoint was written ({error}); the training goes on", err=True)
+        except InvalidOption as error:  # a full disk may have room for the adapter, which is a tenth of that
+            typer.echo(f"no checkpoint was written: {error}; the training goes on", err=True)
 
     try:
         with _stoppable() as should_stop, training_bar(options.steps) as report:

@@ -1,6 +1,5 @@
 """A folder of reference photos -> what can be learned from, and a table that says of each photo why or why not."""
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,7 +7,6 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from cli.folders import photos_in
 from core.assessment import Assessment, accepted_references, assess_photo, compared
 from core.backbone import Backbone
 from core.errors import ImageTooLarge, NoUsableReference, UnreadableImage
@@ -30,13 +28,13 @@ class Verdict:
         return self.assessment is not None and self.assessment.accepted
 
 
-def read_references(backbone: Backbone, folder: Path) -> list[Verdict]:
-    """Judge every photo of a folder, alone and among the others."""
-    verdicts = [_verdict(backbone, path) for path in photos_in(folder)]
-    photos = [i for i, verdict in enumerate(verdicts) if verdict.assessment is not None]
-    together = compared(backbone, [one.assessment for one in verdicts if one.assessment is not None])
-    for i, assessment in zip(photos, together, strict=True):
-        verdicts[i] = Verdict(verdicts[i].path, assessment, _named(assessment.explanation, verdicts, photos))
+def read_references(backbone: Backbone, photos: Sequence[Path]) -> list[Verdict]:
+    """Judge reference photos, alone and among the others."""
+    verdicts = [_verdict(backbone, path) for path in photos]
+    seen = {i: verdict.assessment for i, verdict in enumerate(verdicts) if verdict.assessment is not None}
+    together = compared(backbone, list(seen.values()), [photos[i].name for i in seen])
+    for i, assessment in zip(seen, together, strict=True):
+        verdicts[i] = Verdict(photos[i], assessment, assessment.explanation)
     return verdicts
 
 
@@ -74,11 +72,6 @@ def _used(verdict: Verdict) -> str:
     if not verdict.explanation:
         return "yes"
     return f"yes, but {verdict.explanation}" if verdict.usable else f"no: {verdict.explanation}"
-
-
-def _named(explanation: str, verdicts: Sequence[Verdict], photos: Sequence[int]) -> str:
-    """Return an explanation with the file's name where it says which photo it means by its number."""
-    return re.sub(r"number (\d+)", lambda found: verdicts[photos[int(found[1]) - 1]].path.name, explanation)
 
 
 def _verdict(backbone: Backbone, path: Path) -> Verdict:

@@ -13,6 +13,7 @@ from cli.boxes import corners
 from cli.bundles import load
 from cli.comparison import Panel, close_up, comparison
 from cli.console import plain_console
+from cli.folders import photos_in
 from cli.outputs import check_apart, check_writable, picture_format, write
 from cli.progress import step_bar
 from cli.references import print_refused, read_references, usable_references
@@ -123,7 +124,7 @@ def _person(backbone: Backbone, choices: Choices) -> Person | None:
     """Return whom to restore: by the adapter, by the references, or nobody in particular."""
     references = []
     if choices.references is not None:
-        verdicts = read_references(backbone, choices.references)
+        verdicts = read_references(backbone, photos_in(choices.references))
         references = usable_references(verdicts, choices.references)
         print_refused(verdicts, plain_console(stderr=True))
     if choices.adapter is not None:

@@ -70,18 +70,22 @@ def judged(backbone: Backbone, aligned: torch.Tensor) -> Quality:
     return backbone.quality.assess(aligned[None].to(backbone.device))[0]
 
 
-def compared(backbone: Backbone, assessments: Sequence[Assessment]) -> list[Assessment]:
+def compared(
+    backbone: Backbone, assessments: Sequence[Assessment], names: Sequence[str] | None = None
+) -> list[Assessment]:
     """Refuse, of photos accepted one by one, those that repeat another or clearly show another person.
 
-    One that may show another person stays accepted, with an explanation that says so.
+    One that may show another person stays accepted, with an explanation that says so. `names` are what the photos are
+    called there.
 
     The person is whom most photos agree on: the photo most like all the others, the better one where two disagree.
     """
     results = list(assessments)
+    called = names or [f"number {i + 1}" for i in range(len(results))]
     for i, one in enumerate(results):
         for j, earlier in enumerate(results[:i]):
             if one.accepted and earlier.accepted and _repeats(one, earlier):
-                results[i] = replace(one, reason="duplicate", explanation=f"the same photo as number {j + 1}")
+                results[i] = replace(one, reason="duplicate", explanation=f"the same photo as {called[j]}")
     known = [i for i, one in enumerate(results) if one.accepted]
     if len(known) < 2:
         return results
@@ -91,10 +95,10 @@ def compared(backbone: Backbone, assessments: Sequence[Assessment]) -> list[Asse
     for row, i in enumerate(known):
         value = float(alike[row, middle])
         if row != middle and value < STRANGER:
-            sentence = f"another person than in number {known[middle] + 1}; leave one of them out"
+            sentence = f"another person than in {called[known[middle]]}; leave one of them out"
             results[i] = replace(results[i], reason="different_person", explanation=sentence)
         elif row != middle and value < DOUBTFUL:
-            sentence = f"perhaps another person than in number {known[middle] + 1} ({value:.2f}; 1 = the same)"
+            sentence = f"perhaps another person than in {called[known[middle]]} ({value:.2f}; 1 = the same)"
             results[i] = replace(results[i], explanation=sentence)
     return results
 

@@ -42,6 +42,11 @@ class Evidence:
     warning: str | None = None  # what speaks against the result, where the base model's was no better
     doubt: str | None = None  # what speaks against it that the face is the person's
 
+    @property
+    def is_picture(self) -> bool:
+        """Say whether the result is made of numbers: networks that overflow leave none."""
+        return math.isfinite(self.consistency_db)
+
     def as_dict(self) -> dict[str, Any]:
         """Return the evidence as JSON knows it."""
         values = {name: _rounded(value) for name, value in vars(self).items() if name != "box"}
@@ -59,7 +64,7 @@ def complaint(evidence: Evidence) -> str | None:
     """Return what speaks against a result that was to be a person's, or None."""
     if evidence.tier == "base":
         return None
-    if not math.isfinite(evidence.consistency_db):
+    if not evidence.is_picture:
         return f"the {evidence.tier} result has numbers that are not finite, unlike the input"
     before, after = evidence.similarity_before, evidence.similarity_after
     if before is not None and after is not None and after < before - _WORSE:
@@ -89,7 +94,7 @@ def decided(ours: Evidence, base: Evidence) -> Evidence:
 
 def _standing(evidence: Evidence) -> float:
     """Return how good a result is: its likeness, less what contradicts the input; what is no picture is worst."""
-    if not math.isfinite(evidence.consistency_db):
+    if not evidence.is_picture:
         return -math.inf
     similarity = 0.0 if evidence.similarity_after is None else evidence.similarity_after
     return similarity + _COST_OF_DB * min(0.0, evidence.consistency_db - _CONSISTENT_DB)
@@ -99,7 +104,7 @@ def _ruined(evidence: Evidence) -> bool:
     """Say whether a result is clearly worse than the input was."""
     before, after = evidence.similarity_before, evidence.similarity_after
     lost = before is not None and after is not None and after < before - _RUINED
-    return lost or not evidence.consistency_db >= _CONTRADICTED_DB  # nor is what is no number
+    return lost or not evidence.is_picture or evidence.consistency_db < _CONTRADICTED_DB
 
 
 def _rounded(value: Any) -> Any:

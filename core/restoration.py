@@ -9,7 +9,6 @@ faces of this one photo. Outside the masks the pixels are the input's to the bit
 as its face, so that of somebody who stands nearer than that its soft edge covers a part.
 """
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -102,7 +101,7 @@ def restore_faces(
 
 def pasted(photo: Photo, restored: Sequence[RestoredFace]) -> Photo:
     """Return the photo with the restored faces in it; NotFinite where one is no picture, and no gate has seen to it."""
-    if not all(math.isfinite(result.evidence.consistency_db) for result in restored):
+    if not all(result.evidence.is_picture for result in restored):
         raise NotFinite(NO_PICTURE)
     changes = [Change(result.face.aligned, result.pixels, result.face.matrix) for result in restored]
     return replace(photo, pixels=paste(photo.pixels, changes))

@@ -1,6 +1,5 @@
 """Restorations of any tenants as one batch, in which what befalls one leaves the others unharmed."""
 
-import math
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -68,7 +67,7 @@ def _run(
         restored = iter(restore_faces(backbone, faces, options, progress=progress, should_stop=nobody_waits))
     for part in parts:
         part.restored = [next(restored) for _ in part.faces]
-        if not all(math.isfinite(face.evidence.consistency_db) for face in part.restored):
+        if not all(face.evidence.is_picture for face in part.restored):
             part.failure = NotFinite(NO_PICTURE)
 
 

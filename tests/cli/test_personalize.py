@@ -11,7 +11,7 @@ import pytest
 
 from cli import outputs, personalize
 from cli.personalize import checkpoint_path
-from core import training
+from core import images, training
 from core.adapter_file import read_adapter
 from core.backbone import load_backbone
 from core.images import encode_photo
@@ -86,14 +86,14 @@ def test_a_full_disk_costs_the_checkpoint_alone(
     run: Run, references: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What is only a convenience ends no training where there is no room for it."""
-    real = outputs.write
+    real = images.write_atomically
 
     def write(path: Path, data: bytes) -> None:
         if "checkpoint" in path.name:
             raise OSError(errno.ENOSPC, "No space left on device", str(path))
         real(path, data)
 
-    monkeypatch.setattr(personalize, "write", write)
+    monkeypatch.setattr(outputs, "write_atomically", write)
     ran = run("personalize", "--references", references, "-o", tmp_path / "me.safetensors", *FAST)
     assert ran.code == 0
     assert "no checkpoint was written" in ran.err

@@ -65,6 +65,17 @@ def erasure_id(house: House) -> str:
     return house.erase(person)
 
 
+def _begin(caretaking: Caretaking, store: Store) -> None:
+    caretaking.errands.start_due()
+    assert store.deleting.wait(10)
+
+
+def _end(caretaking: Caretaking, store: Store, tries: int) -> None:
+    store.go_on.set()
+    caretaking.errands.finish()
+    assert len(store.tries) == tries
+
+
 def _assert_completed_once(house: House, erasure_id: str) -> None:
     row = house.row(models.Erasure, erasure_id)
     assert (row.state, row.receipt["destroyed"]["objects"], row.counts["objects"]) == ("completed", PHOTOS, PHOTOS)
@@ -79,8 +90,7 @@ def test_a_long_erasure_is_held(
     """Of two caretakers the one that has an erasure under way keeps it, for longer than errands are hidden."""
     monkeypatch.setattr(outbox, "HIDDEN_SECONDS", 0.5)
     with closing(Errands(caretaking.parts, threads=2)) as elsewhere:
-        caretaking.errands.start_due()
-        assert store.deleting.wait(10)
+        _begin(caretaking, store)
         for _ in range(40):
             caretaking.errands.start_due()
             elsewhere.start_due()
@@ -96,28 +106,22 @@ def test_what_is_under_way_is_not_begun_again(
 ) -> None:
     """A caretaker that could not hold an erasure in time does not begin it beside itself."""
     monkeypatch.setattr(outbox, "HIDDEN_SECONDS", -1.0)  # always over
-    caretaking.errands.start_due()
-    assert store.deleting.wait(10)
+    _begin(caretaking, store)
     for _ in range(3):
         caretaking.errands.start_due()
-    store.go_on.set()
-    caretaking.errands.finish()
-    assert len(store.tries) == 1
+    _end(caretaking, store, tries=1)
     _assert_completed_once(house, erasure_id)
 
 
 def test_a_caretaker_that_froze(house: House, caretaking: Caretaking, store: Store, erasure_id: str) -> None:
     """An erasure that another caretaker took over meanwhile, and completed, is neither counted nor completed again."""
-    caretaking.errands.start_due()
-    assert store.deleting.wait(10)
+    _begin(caretaking, store)
     caretaking.hurry()
     with closing(Errands(caretaking.parts, threads=2)) as elsewhere:
         elsewhere.start_due()
         elsewhere.finish()
     _assert_completed_once(house, erasure_id)
-    store.go_on.set()
-    caretaking.errands.finish()
-    assert len(store.tries) == 2
+    _end(caretaking, store, tries=2)
     _assert_completed_once(house, erasure_id)
 
 

@@ -55,6 +55,12 @@ class Desk:
         """Choose a photo to restore."""
         self.browser.choose_files("part-restore", [self.photo(seed)])
 
+    def send_slowly(self, seconds: float) -> None:
+        """Add a photo to the person whose page is shown, on a slow line; it is on its way."""
+        self.browser.slow("/references", seconds)
+        self.browser.choose_files("part-photos", [self.photo(1)])
+        self.browser.reads("Sending")
+
     def fail(self, code: str, detail: str) -> None:
         """Let the restoration that waits fail."""
         claim = self.hand.claim("restore")

@@ -185,9 +185,7 @@ def test_the_same_file_twice_has_no_broken_picture(desk: Desk) -> None:
 def test_leaving_while_photos_are_sent_is_asked_about(desk: Desk) -> None:
     """Who stays loses nothing."""
     desk.open(desk.tenant.identity())
-    desk.browser.slow("/references", 2)
-    desk.browser.choose_files("part-photos", [desk.photo(1)])
-    desk.browser.reads("Sending")
+    desk.send_slowly(2)
     desk.browser.press("Jobs")
     desk.browser.press("Stay")
     desk.browser.reads("0 of 1 photos are used")
@@ -199,9 +197,7 @@ def test_leaving_while_photos_are_sent_is_asked_about(desk: Desk) -> None:
 def test_who_erases_a_person_waits_for_none_of_the_photos(desk: Desk) -> None:
     """Photos on their way keep nobody from the erasure's page: they were to be erased too."""
     desk.open(desk.person())
-    desk.browser.slow("/references", 4)
-    desk.browser.choose_files("part-photos", [desk.photo(1)])
-    desk.browser.reads("Sending")
+    desk.send_slowly(4)
     desk.browser.press("Erase this person")
     desk.browser.press("Erase for good")
     desk.browser.reads("The keys are destroyed")

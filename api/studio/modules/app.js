@@ -14,11 +14,13 @@ import { resumed, showSignIn, signOut } from "./signin.js";
 
 /** @typedef {(main: HTMLElement, id: string, signal: AbortSignal) => Promise<void>} Page */
 
+const ERASURE = /^#\/erasures\/([\w-]+)$/;
+
 /** @type {[RegExp, Page][]} */
 const PAGES = [
   [/^#\/new$/, showNewPerson],
   [/^#\/people\/([\w-]+)$/, showPerson],
-  [/^#\/erasures\/([\w-]+)$/, showErasure],
+  [ERASURE, showErasure],
   [/^#\/jobs$/, showJobs],
   [/^#\/how$/, showHow],
 ];
@@ -67,8 +69,8 @@ function trouble(error, again) {
 
 /** Show the page of another address, unless photos are on their way and whoever sends them would rather stay. */
 async function move() {
-  const going = PAGES[2][0].test(location.hash); // who erases a person waits for none of the person's photos
-  if (signedIn && isSending() && !going && !(await mayLeave())) history.replaceState(null, "", here || "#/");
+  const isErased = ERASURE.test(location.hash); // who erases a person waits for none of the person's photos
+  if (signedIn && isSending() && !isErased && !(await mayLeave())) history.replaceState(null, "", here || "#/");
   else show();
 }
 
